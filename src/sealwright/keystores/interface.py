@@ -1,0 +1,136 @@
+"""What a keystore offers: an open partition that signs, and apart from it the ceremony that makes keys.
+
+A partition holds the keys of one product in one environment.  A key is named by its fingerprint, the SHA-256 of its
+public half; a label is for people and never finds a key.  Whether a signature may be made is not decided here.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Protocol
+
+from sealwright.core.errors import Code, ConfigurationError, FormatError, RefusedError
+from sealwright.core.keys import MAX_WHOLE_MESSAGE_BYTES, Algorithm, PublicKey, hash_of
+from sealwright.keystores.private_keys import PrivateKey
+
+
+class Grade(StrEnum):
+    """How well a private key is said to be kept."""
+
+    SOFTWARE = "software"  # the private half is, or once was, readable outside a token
+    HARDWARE_CLAIMED = "hardware-claimed"  # made inside a token that calls it sensitive and never extractable
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CertificateTemplate:
+    """What the caller decides about a self-signed certificate; the rest is fixed in ``certificates``."""
+
+    common_name: str
+    not_before: datetime
+    not_after: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreatedKey:
+    """A key that a ceremony made or imported."""
+
+    label: str
+    public_key: PublicKey
+    grade: Grade
+    certificates: tuple[bytes, ...]
+    """DER, the key's own certificate first; empty for a key imported without one."""
+    attributes: Mapping[str, bool] = field(default_factory=dict)
+    """The token's own word, as read back: SENSITIVE, EXTRACTABLE, ALWAYS_SENSITIVE, NEVER_EXTRACTABLE, LOCAL."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListedKey:
+    """A key as a ceremony lists it."""
+
+    label: str
+    public_key: PublicKey
+
+
+class Keystore(Protocol):
+    """One open partition."""
+
+    def public_keys(self) -> Mapping[str, PublicKey]:
+        """Return the keys by fingerprint, asked of the store anew.
+
+        ``UnavailableError`` when a key that was there is gone: some tokens lose their storage without an error.
+        """
+
+    def sign(self, fingerprint: str, algorithm: Algorithm, payload: bytes) -> bytes:
+        """Sign a digest (``algorithm.is_prehashed``) or a whole message; canonical encoding as in ``core.keys``.
+
+        ``RefusedError`` (not-found), ``FormatError`` (key, algorithm and payload do not fit), ``UnavailableError``
+        (open the partition anew, then it may work), ``ConfigurationError`` (the token lacks the mechanism).
+        """
+
+    def close(self) -> None:
+        """Forget the login; the partition cannot be used afterwards."""
+
+
+class Ceremony(Protocol):
+    """One partition opened to make keys."""
+
+    def create_key(
+        self, label: str, algorithm: Algorithm, size_bits: int, certificate: CertificateTemplate
+    ) -> CreatedKey:
+        """Make a key and, in the same operation, its self-signed certificate: proof that the key works."""
+
+    def import_key(self, label: str, private_key: PrivateKey, certificates: Sequence[bytes]) -> CreatedKey:
+        """Take in an existing key, graded ``software``; ``RefusedError`` (conflict) if it is there already.
+
+        ``certificates`` is empty or DER with the key's own certificate first.
+        """
+
+    def list_keys(self) -> tuple[ListedKey, ...]:
+        """Return every key of the partition."""
+
+    def close(self) -> None:
+        """Forget the login."""
+
+
+def check_payload(key: PublicKey, algorithm: Algorithm, payload: bytes) -> None:
+    """Raise ``FormatError`` unless ``key`` can sign this payload with ``algorithm``."""
+    key.check_algorithm(algorithm)
+    if algorithm.is_prehashed:
+        if len(payload) != hash_of(algorithm).digest_size:
+            raise FormatError(
+                f"{algorithm} signs a digest of {hash_of(algorithm).digest_size} bytes, not {len(payload)} bytes",
+                code=Code.SLOT_INVALID,
+            )
+    elif len(payload) > MAX_WHOLE_MESSAGE_BYTES:
+        raise FormatError(
+            f"message of {len(payload)} bytes, at most {MAX_WHOLE_MESSAGE_BYTES} are signed whole", code=Code.TOO_LARGE
+        )
+
+
+def check_size(algorithm: Algorithm, size_bits: int) -> None:
+    """Raise ``ConfigurationError`` unless new keys of ``algorithm`` can have this size."""
+    if algorithm.startswith("rsa-"):
+        sizes: tuple[int, ...] = (2048, 3072, 4096)
+    else:
+        sizes = (256,) if algorithm is Algorithm.ED25519 else (int(algorithm.split("-")[1].removeprefix("p")),)
+    if size_bits not in sizes:
+        raise ConfigurationError(
+            f"a new {algorithm} key cannot have {size_bits} bits",
+            setting="size_bits",
+            hint=f"sizes: {', '.join(map(str, sizes))}",
+        )
+
+
+def key_not_found(fingerprint: str) -> RefusedError:
+    """Return the refusal for a key that this partition does not hold."""
+    return RefusedError(
+        f"this partition holds no key {fingerprint[:64]}",
+        code=Code.NOT_FOUND,
+        hint="the policy names a key of another partition, or the key was deleted from the keystore",
+    )
+
+
+def key_is_there(key: PublicKey) -> RefusedError:
+    """Return the refusal to import a key twice."""
+    return RefusedError(f"this partition already holds key {key.fingerprint}", code=Code.CONFLICT)

@@ -1,0 +1,131 @@
+"""Private keys in the memory of this process: making, reading and using them.
+
+Reads PEM and DER (PKCS#8, PKCS#1, SEC 1; encrypted or not) and PKCS#12 (RFC 7292).  Errors name the problem and never
+repeat what was read.
+"""
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa, utils
+from cryptography.hazmat.primitives.serialization import pkcs12
+
+from sealwright.core.errors import Code, ConfigurationError, FormatError
+from sealwright.core.keys import Algorithm, PublicKey, hash_of, rsa_padding
+
+PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
+MAX_KEY_FILE_BYTES = 1 << 20
+
+_CURVES: dict[Algorithm, ec.EllipticCurve] = {
+    Algorithm.ECDSA_P256_SHA256: ec.SECP256R1(),
+    Algorithm.ECDSA_P384_SHA384: ec.SECP384R1(),
+    Algorithm.ECDSA_P521_SHA512: ec.SECP521R1(),
+}
+
+
+def generate(algorithm: Algorithm, size_bits: int) -> PrivateKey:
+    """Make a key in memory; ``size_bits`` is the RSA modulus, otherwise the algorithm says it."""
+    if algorithm.startswith("rsa-"):
+        return rsa.generate_private_key(65537, size_bits)
+    if algorithm is Algorithm.ED25519:
+        return ed25519.Ed25519PrivateKey.generate()
+    return ec.generate_private_key(_CURVES[algorithm])
+
+
+def sign(key: PrivateKey, algorithm: Algorithm, payload: bytes) -> bytes:
+    """Sign a digest, or for Ed25519 a message; the encodings of ``core.keys``."""
+    if isinstance(key, ed25519.Ed25519PrivateKey):
+        return key.sign(payload)
+    prehashed = utils.Prehashed(hash_of(algorithm))
+    if isinstance(key, ec.EllipticCurvePrivateKey):
+        return key.sign(payload, ec.ECDSA(prehashed))
+    return key.sign(payload, rsa_padding(algorithm), prehashed)
+
+
+def public_half(key: PrivateKey) -> PublicKey:
+    """Return the public half, by which the key is named."""
+    return PublicKey(
+        key.public_key().public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+    )
+
+
+def load_private_key(data: bytes, passphrase: bytes | None) -> tuple[PrivateKey, tuple[bytes, ...]]:
+    """Read a private key and the certificates beside it (DER, the key's own first; empty if there are none).
+
+    ``FormatError``: no supported private key, or certificates of other keys only.  ``ConfigurationError``
+    (credential): the passphrase is wrong, missing, or given for a key that has none.
+    """
+    if len(data) > MAX_KEY_FILE_BYTES:
+        raise _not_a_key(f"{len(data)} bytes, at most {MAX_KEY_FILE_BYTES} are read")
+    key, certificates = _read(data, passphrase)
+    if not isinstance(key, PrivateKey) or not _is_supported(public_half(key)):
+        raise _not_a_key("its type, curve or size is not supported")
+    return key, own_first(public_half(key), certificates)
+
+
+def own_first(key: PublicKey, certificates: tuple[bytes, ...]) -> tuple[bytes, ...]:
+    """Put the certificate of ``key`` first; ``FormatError`` if there are certificates but none is of this key."""
+    own = [c for c in certificates if _certified_key(c) == key.spki_der]
+    if certificates and not own:
+        raise FormatError("none of the certificates is of this key", code=Code.INVALID_DOCUMENT)
+    return (*own, *(c for c in certificates if c not in own))
+
+
+def _read(data: bytes, passphrase: bytes | None) -> tuple[object, tuple[bytes, ...]]:
+    try:
+        if b"-----BEGIN " in data[:4096]:
+            return serialization.load_pem_private_key(data, passphrase), _pem_certificates(data)
+        if _is_pkcs12(data):
+            key, own, others = pkcs12.load_key_and_certificates(data, passphrase)
+            found = [c.public_bytes(serialization.Encoding.DER) for c in (own, *others) if c is not None]
+            return key, tuple(found)
+        return serialization.load_der_private_key(data, passphrase), ()
+    except TypeError as e:
+        # The library's way to say that a passphrase is missing, or that one was given for a plain key.
+        problem = "is not encrypted, but a passphrase was given" if passphrase else "is encrypted; give its passphrase"
+        raise ConfigurationError(f"the key file {problem}", setting="passphrase", code=Code.CREDENTIAL) from e
+    except (ValueError, UnsupportedAlgorithm):
+        # The library does not say reliably whether passphrase or bytes are wrong, so the sentence names both.
+        if passphrase is None and not _is_pkcs12(data):
+            raise _not_a_key("neither PEM, DER nor PKCS#12") from None
+        raise ConfigurationError(
+            "the key file cannot be read with this passphrase (wrong passphrase, or damaged file)",
+            setting="passphrase",
+            code=Code.CREDENTIAL,
+        ) from None
+
+
+def _pem_certificates(data: bytes) -> tuple[bytes, ...]:
+    if b"-----BEGIN CERTIFICATE-----" not in data:
+        return ()
+    return tuple(c.public_bytes(serialization.Encoding.DER) for c in x509.load_pem_x509_certificates(data))
+
+
+def _is_pkcs12(data: bytes) -> bool:
+    """Whether the first member of the outer SEQUENCE is the integer 3 (RFC 7292, section 4: PFX version)."""
+    if len(data) < 8 or data[0] != 0x30:
+        return False
+    length_bytes = data[1] & 0x7F if data[1] & 0x80 else 0
+    return data[2 + length_bytes : 5 + length_bytes] == b"\x02\x01\x03"
+
+
+def _is_supported(key: PublicKey) -> bool:
+    for algorithm in Algorithm:
+        try:
+            key.check_algorithm(algorithm)
+        except FormatError:
+            continue
+        return True
+    return False
+
+
+def _certified_key(certificate: bytes) -> bytes:
+    try:
+        key = x509.load_der_x509_certificate(certificate).public_key()
+    except (ValueError, UnsupportedAlgorithm):
+        return b""
+    return key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+
+
+def _not_a_key(why: str) -> FormatError:
+    return FormatError(f"not a private key that can be imported: {why}", code=Code.INVALID_DOCUMENT)
