@@ -5,13 +5,12 @@ the patch, so that a verifier gets the approved image back from the signed one.
 """
 
 from collections.abc import Iterator
-from typing import Annotated
-
 from dataclasses import dataclass
+from typing import Annotated
 
 from sealwright.core.errors import Code, FormatError, VerificationError
 from sealwright.core.images import ByteSource, read_chunks
-from sealwright.core.records import Bounds, Count, Id
+from sealwright.core.records import Bounds, Count, Pattern
 
 MAX_EDIT_BYTES = 1 << 20
 
@@ -29,7 +28,7 @@ class Edit:
 class Sidecar:
     """A file that belongs beside the image; ``suffix`` is appended to the image's name (``.p7s``)."""
 
-    suffix: Annotated[Id, Bounds(1, 32)]
+    suffix: Annotated[str, Pattern(r"\.[a-z0-9][a-z0-9.-]{0,30}")]
     content: Annotated[bytes, Bounds(0, MAX_EDIT_BYTES)]
 
 

@@ -1,5 +1,14 @@
 """Firmware formats: one pure module each.  This list is what is supported."""
 
+from sealwright.core.images import ByteSource
+from sealwright.formats import raw
 from sealwright.formats.interface import Format
 
-FORMATS: dict[str, Format] = {}
+FORMATS: dict[str, Format] = {
+    raw.name: raw,  # last: it claims no image, it takes what is left
+}
+
+
+def detect(image: ByteSource) -> Format:
+    """Return the first format that claims the image, or ``raw``."""
+    return next((known for known in FORMATS.values() if known.matches(image)), raw)

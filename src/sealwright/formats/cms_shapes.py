@@ -1,0 +1,108 @@
+"""The ASN.1 of CMS: shapes that asn1crypto lacks, algorithm identifiers, and what is needed of a certificate.
+
+Reference: RFC 5652; RFC 5754 (SHA-2), RFC 4056 (RSASSA-PSS), RFC 8419 (Ed25519); RFC 2315 for what Authenticode keeps.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from asn1crypto import algos, cms, core
+
+from sealwright.core.keys import Algorithm, PublicKey
+
+DATA = "1.2.840.113549.1.7.1"
+SIGNED_DATA = "1.2.840.113549.1.7.2"
+
+
+class EncapsulatedContent(core.Sequence):  # type: ignore[misc]
+    """EncapsulatedContentInfo, and the ContentInfo that PKCS #7 has in its place."""
+
+    # ANY holds the [0] and what is inside: an OCTET STRING in CMS, any type in PKCS #7 (Authenticode).
+    _fields: ClassVar[list[Any]] = [
+        ("content_type", core.ObjectIdentifier),
+        ("content", core.Any, {"optional": True}),
+    ]
+
+
+class SignedDataShape(core.Sequence):  # type: ignore[misc]
+    """SignedData (RFC 5652, section 5.1)."""
+
+    _fields: ClassVar[list[Any]] = [
+        ("version", cms.CMSVersion),
+        ("digest_algorithms", cms.DigestAlgorithms),
+        ("encap_content_info", EncapsulatedContent),
+        ("certificates", cms.CertificateSet, {"implicit": 0, "optional": True}),
+        ("crls", cms.RevocationInfoChoices, {"implicit": 1, "optional": True}),
+        ("signer_infos", cms.SignerInfos),
+    ]
+
+
+class ContentInfo(core.Sequence):  # type: ignore[misc]
+    """ContentInfo around a SignedData (RFC 5652, section 3)."""
+
+    _fields: ClassVar[list[Any]] = [
+        ("content_type", core.ObjectIdentifier),
+        ("content", SignedDataShape, {"explicit": 0}),
+    ]
+
+
+def digest_name(algorithm: Algorithm) -> str:
+    """Return the hash of the content as hashlib names it (Ed25519: SHA-512, RFC 8419, section 3)."""
+    return "sha512" if algorithm is Algorithm.ED25519 else algorithm.hash_name
+
+
+def digest_identifier(algorithm: Algorithm) -> Any:
+    """Return the AlgorithmIdentifier of the content's hash."""
+    if algorithm is Algorithm.ED25519:  # parameters absent (RFC 8419, section 3.1), where asn1crypto would write NULL
+        plain = algos.AlgorithmIdentifier({"algorithm": algos.DigestAlgorithmId("sha512").dotted})
+        return algos.DigestAlgorithm.load(plain.dump())
+    return algos.DigestAlgorithm({"algorithm": digest_name(algorithm)})
+
+
+def signature_identifier(algorithm: Algorithm) -> Any:
+    """Return the AlgorithmIdentifier of the signature (RSA PKCS #1: rsaEncryption, as PKCS #7 and OpenSSL write it)."""
+    if algorithm is Algorithm.ED25519:
+        value: dict[str, Any] = {"algorithm": "ed25519"}
+    elif algorithm.startswith("ecdsa-"):
+        value = {"algorithm": f"{algorithm.hash_name}_ecdsa"}
+    elif algorithm.startswith("rsa-pss-"):
+        digest = {"algorithm": algorithm.hash_name}
+        parameters = {
+            "hash_algorithm": digest,
+            "mask_gen_algorithm": {"algorithm": "mgf1", "parameters": digest},
+            "salt_length": hashlib.new(algorithm.hash_name).digest_size,
+        }
+        value = {"algorithm": "rsassa_pss", "parameters": parameters}
+    else:
+        value = {"algorithm": "rsassa_pkcs1v15"}
+    return algos.SignedDigestAlgorithm(value)
+
+
+def check_signature(key: PublicKey, algorithm: Algorithm, message: bytes, signature: bytes) -> None:
+    """Check a signature over a whole message; ``VerificationError`` if it is not one of this key."""
+    payload = hashlib.new(algorithm.hash_name, message).digest() if algorithm.is_prehashed else message
+    key.verify(algorithm, payload, signature)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Certificate:
+    """Of an X.509 certificate what CMS needs; its signature, times and extensions are not judged."""
+
+    subject: str
+    spki_der: bytes
+    issuer_and_serial: tuple[bytes, int]
+
+    @classmethod
+    def read(cls, certificate: Any) -> "Certificate":
+        """Take it from an ``asn1crypto.x509.Certificate``; raises what asn1crypto raises."""
+        names = certificate.subject.native.items()
+        text = ", ".join(f"{_NAMES.get(kind, kind)}={value}" for kind, value in names)
+        return cls(
+            subject="".join(c if c.isprintable() else "?" for c in text)[:200],
+            spki_der=certificate["tbs_certificate"]["subject_public_key_info"].dump(),
+            issuer_and_serial=(certificate.issuer.dump(), certificate.serial_number),
+        )
+
+
+_NAMES = {"common_name": "CN", "organization_name": "O", "organizational_unit_name": "OU", "country_name": "C"}
