@@ -1,6 +1,7 @@
 """The five error families, named by who can act, and every stable error code.
 
-Each code has a heading in ``docs/errors.md``; a code never changes its meaning.  Exit codes are those of ``sysexits.h``.
+Each code has a heading in ``docs/errors.md``; a code never changes its meaning.
+Exit codes are those of ``sysexits.h``.
 """
 
 from enum import StrEnum

@@ -1,0 +1,103 @@
+"""The evidence file and the trust file as records.
+
+Evidence is everything an outsider needs to check one artifact's signatures without a server; the trust file is what the
+outsider must know beforehand.  Specification: ``docs/spec/evidence.md`` and ``docs/spec/trust-file.md``.
+"""
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from sealwright.core.envelopes import SignedDocument
+from sealwright.core.patches import Patch
+from sealwright.core.records import Bounds, Count, Digest
+from sealwright.policy.documents import FileName, Origin, VerifierKey, Witness
+
+MAX_EVIDENCE_BYTES = 64 << 20
+EVIDENCE_SUFFIX = ".sealwright"
+
+Hash = Annotated[bytes, Bounds(32, 32)]
+Proof = Annotated[tuple[Hash, ...], Bounds(0, 63)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoggedDocument:
+    """A granting entry's document, its place in the log and the proof of it."""
+
+    signed: SignedDocument
+    index: Count
+    proof: Proof
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProvenSection:
+    """A policy section, its place among the sorted section digests and the proof of it."""
+
+    document: Annotated[bytes, Bounds(2, 1 << 20)]
+    index: Count
+    proof: Proof
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoggedEntry:
+    """The exact bytes of a log entry, its index and inclusion proof."""
+
+    entry: Annotated[bytes, Bounds(2, 65535)]
+    index: Count
+    proof: Proof
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """The proof of one artifact's signatures (public profile: ids and digests, no names)."""
+
+    type: Literal["evidence"]
+    format: Literal[1]
+    instance: Digest
+    roots: Annotated[tuple[LoggedDocument, ...], Bounds(1, 256)]
+    """The root in force at the outcome, last; before it the versions back to one that trust files may know."""
+    policy: LoggedDocument
+    sections: Annotated[tuple[ProvenSection, ...], Bounds(1, 512)]
+    request: SignedDocument
+    votes: Annotated[tuple[SignedDocument, ...], Bounds(0, 64)]
+    reports: Annotated[tuple[SignedDocument, ...], Bounds(0, 256)]
+    intent: LoggedEntry
+    outcome: SignedDocument
+    outcome_index: Count
+    outcome_proof: Proof
+    followed: Proof
+    """Consistency proof from the log the signer had followed (size and root in the outcome) to the checkpoint."""
+    checkpoint: Annotated[bytes, Bounds(1, 65536)]
+    artifact: FileName
+    signatures: Annotated[tuple[Annotated[bytes, Bounds(1, 65536)], ...], Bounds(1, 200)]
+    """Canonical signatures of the artifact's slots, in the request's order."""
+    messages: Annotated[tuple[Annotated[bytes, Bounds(0, 65536)], ...], Bounds(0, 200)]
+    """Whole messages of the artifact's slots whose key signs messages, in order."""
+    patch: Patch
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AsOf:
+    """A point of the log known to whoever made the trust file."""
+
+    size: Count
+    root_hash: Digest
+    policy_version: Count
+    policy_index: Count
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrustFile:
+    """What a verifier starts from; get it from the maker of the firmware by a way you trust."""
+
+    type: Literal["trust"]
+    format: Literal[1]
+    instance: Digest
+    roots: Annotated[tuple[Digest, ...], Bounds(1, 4096)]
+    """Digests of root versions 1, 2, … up to the newest known."""
+    log: Origin
+    log_key: VerifierKey
+    witnesses: Annotated[tuple[Witness, ...], Bounds(0, 32)]
+    witness_quorum: Annotated[int, Bounds(0, 32)]
+    as_of: AsOf
+    distrusted: Annotated[tuple[Digest, ...], Bounds(0, 65536)]
+    """SHA-256 of the SubjectPublicKeyInfo of keys whose signatures count no more."""

@@ -1,0 +1,306 @@
+"""``verify_evidence``: who approved this image, after which checks, and is that what was signed? Offline, pure.
+
+Steps, each raising ``VerificationError`` or ``RefusedError`` with what was found: root, checkpoint, policy, intent,
+outcome, ``authorise`` at the time of the outcome, signatures, then the image: the patch undone, the approved digests,
+``prepare`` again, and the patch made anew.  Specification: ``docs/spec/evidence.md``.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from sealwright.core import records
+from sealwright.core.digests import NO_INSTANCE, document_digest
+from sealwright.core.errors import Code, FormatError, RefusedError, VerificationError
+from sealwright.core.images import ByteSource, read_chunks
+from sealwright.core.keys import PublicKey
+from sealwright.core.patches import PatchedSource
+from sealwright.evidence.bundle import Evidence, LoggedDocument, TrustFile
+from sealwright.formats.interface import Format, SigningKey
+from sealwright.formats.targets import ANY
+from sealwright.policy.authorise import Approved, Documents, Standing, authorise
+from sealwright.policy.documents import Artifact, Checked, Grade, KeyGrade, KeyProfile, Outcome, Policy, Root
+from sealwright.policy.entries import GrantingEntry, IntentEntry, OutcomeEntry, parse_entry
+from sealwright.policy.fold import Restrictions, open_policy
+from sealwright.policy.roots import open_next_root
+from sealwright.policy.sections import load_proven
+from sealwright.policy.signatures import the_envelope, verify_ed25519
+from sealwright.translog import merkle
+from sealwright.translog.checkpoints import OpenedCheckpoint, open_checkpoint
+from sealwright.translog.notes import parse_vkey
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerifiedEvidence:
+    """What the evidence proved, and what it rests on."""
+
+    approved: Approved
+    outcome: Outcome
+    artifact: Artifact
+    signing_keys: tuple[KeyProfile, ...]
+    """Key profile of each signature of the artifact."""
+    grade: Grade
+    is_witnessed: bool
+    checkpoint_size: int
+    outcome_index: int
+
+    @property
+    def displayed(self) -> int:
+        """Approvals by people who looked at the request."""
+        return sum(b.vote.checked is Checked.DISPLAYED for b in self.approved.ballots)
+
+    @property
+    def recomputed(self) -> int:
+        """Approvals by people who rebuilt every slot from a file of their own."""
+        return len(self.approved.ballots) - self.displayed
+
+    @property
+    def is_hardware(self) -> bool:
+        """Whether all signing keys are said to live in hardware."""
+        return all(profile.grade is not KeyGrade.SOFTWARE for profile in self.signing_keys)
+
+
+def verify_evidence(
+    evidence: Evidence,
+    image: ByteSource,
+    trust: TrustFile,
+    formats: Mapping[str, Format],
+    *,
+    restrictions: Restrictions | None = None,
+) -> VerifiedEvidence:
+    """Verify that ``image`` is what ``evidence`` says was approved and signed, standing on ``trust`` alone.
+
+    ``restrictions``, from a copy of the log, adds vetoes and revocations logged before the outcome.
+    """
+    if evidence.instance != trust.instance:
+        raise _mismatch("evidence of another installation", trust.instance[:16], evidence.instance[:16])
+    opened = _open_checkpoint(evidence, trust)
+    outcome = records.parse(Outcome, evidence.outcome.document)
+    root, root_digest = _verify_root(evidence, trust, outcome, opened)
+    policy, _ = open_policy(evidence.policy.signed, root, root_digest, trust.instance)
+    _verify_policy(evidence, trust, outcome, policy, opened)
+    intent = _verify_outcome(evidence, outcome, root, opened)
+    sections = load_proven(policy, [(s.document, s.index, s.proof) for s in evidence.sections], trust.instance)
+    standing = Standing(
+        instance=trust.instance,
+        origin=trust.log,
+        root=root,
+        policy=policy,
+        sections=sections,
+        restrictions=restrictions or Restrictions(),
+    )
+    documents = Documents(request=evidence.request, votes=evidence.votes, reports=evidence.reports)
+    approved = authorise(documents, intent, standing, now=outcome.time)
+    _check_sections_used(evidence, approved)
+    artifact = next((a for a in approved.request.artifacts if a.name == evidence.artifact), None)
+    if artifact is None:
+        raise _mismatch("artifact", "one of the request", evidence.artifact)
+    profiles = _verify_signatures(evidence, outcome, approved, trust)
+    _verify_image(evidence, artifact, approved, image, formats)
+    return VerifiedEvidence(
+        approved=approved,
+        outcome=outcome,
+        artifact=artifact,
+        signing_keys=profiles,
+        grade=root.grade,
+        is_witnessed=trust.witness_quorum > 0,
+        checkpoint_size=opened.checkpoint.size,
+        outcome_index=evidence.outcome_index,
+    )
+
+
+def _open_checkpoint(evidence: Evidence, trust: TrustFile) -> OpenedCheckpoint:
+    return open_checkpoint(
+        evidence.checkpoint,
+        origin=trust.log,
+        log_key=parse_vkey(trust.log_key),
+        witnesses=[parse_vkey(w.key) for w in trust.witnesses],
+        quorum=trust.witness_quorum,
+    )
+
+
+def _verify_root(evidence: Evidence, trust: TrustFile, outcome: Outcome, opened: OpenedCheckpoint) -> tuple[Root, str]:
+    """The root in force and its digest: known to the trust file, or following by signatures from the newest that is."""
+    newest: tuple[Root, str] | None = None
+    for logged in evidence.roots:
+        newest = _next_root(logged, newest, trust)
+        _verify_granting("root", logged, opened)
+    if newest is None or evidence.roots[-1].index != outcome.root_index:
+        raise _mismatch("root entry", str(outcome.root_index), str(evidence.roots[-1].index))
+    return newest
+
+
+def _next_root(logged: LoggedDocument, previous: tuple[Root, str] | None, trust: TrustFile) -> tuple[Root, str]:
+    root = records.parse(Root, logged.signed.document)
+    if root.version <= len(trust.roots):
+        instance = NO_INSTANCE if root.version == 1 else trust.instance
+        digest = document_digest("root", instance, logged.signed.document)
+        if digest != trust.roots[root.version - 1]:
+            raise _mismatch(f"digest of root version {root.version}", trust.roots[root.version - 1], digest)
+        return root, digest
+    if previous is None:
+        raise RefusedError(
+            f"root version {root.version} is newer than the trust file knows, and nothing leads to it",
+            code=Code.ROOT_INVALID,
+            hint="get a newer trust file from the maker",
+        )
+    return open_next_root(logged.signed, previous[0], previous[1], trust.instance)
+
+
+def _verify_granting(kind: str, logged: LoggedDocument, opened: OpenedCheckpoint) -> None:
+    entry = records.load(GrantingEntry, {"entry": kind, "format": 1, "signed": records.dump(logged.signed)})
+    _verify_inclusion(records.serialise(entry), logged.index, logged.proof, opened)
+
+
+def _verify_inclusion(entry: bytes, index: int, proof: Sequence[bytes], opened: OpenedCheckpoint) -> None:
+    checkpoint = opened.checkpoint
+    merkle.verify_inclusion(
+        merkle.leaf_hash(entry), index=index, size=checkpoint.size, proof=proof, root=checkpoint.root
+    )
+
+
+def _verify_policy(
+    evidence: Evidence, trust: TrustFile, outcome: Outcome, policy: Policy, opened: OpenedCheckpoint
+) -> None:
+    _verify_granting("policy", evidence.policy, opened)
+    if evidence.policy.index != outcome.policy_index:
+        raise _mismatch("policy entry", str(outcome.policy_index), str(evidence.policy.index))
+    if outcome.size > trust.as_of.policy_index > outcome.policy_index:
+        raise RefusedError(
+            f"policy version {policy.version} was not the newest when this was signed", code=Code.POLICY_NOT_CURRENT
+        )
+
+
+def _verify_outcome(evidence: Evidence, outcome: Outcome, root: Root, opened: OpenedCheckpoint) -> IntentEntry:
+    intent = parse_entry(evidence.intent.entry)
+    if not isinstance(intent, IntentEntry):
+        raise _mismatch("intent", "an intent entry", type(intent).__name__)
+    _verify_inclusion(evidence.intent.entry, evidence.intent.index, evidence.intent.proof, opened)
+    found = document_digest("intent", evidence.instance, evidence.intent.entry), evidence.intent.index
+    if found != (outcome.intent, outcome.intent_index):
+        raise _mismatch("intent", f"{outcome.intent[:16]} at {outcome.intent_index}", f"{found[0][:16]} at {found[1]}")
+    if (outcome.signer, outcome.session) != (intent.signer, intent.session):
+        raise _mismatch("signer session", intent.session[:16], outcome.session[:16])
+    digest = document_digest("outcome", evidence.instance, evidence.outcome.document)
+    signer = next((s for s in root.signers if s.id == outcome.signer), None)
+    envelope = the_envelope(evidence.outcome, Code.EVIDENCE_MISMATCH)
+    if signer is None or envelope.signer != signer.id:
+        raise VerificationError(f"root lists no signer {outcome.signer}", code=Code.NOT_TRUSTED)
+    until = signer.valid_until
+    if evidence.intent.index < signer.valid_from or (until is not None and evidence.outcome_index >= until):
+        raise VerificationError(f"signer {signer.id} was not valid at this index", code=Code.NOT_TRUSTED)
+    if envelope.authenticator != hashlib.sha256(signer.key).hexdigest():
+        raise _mismatch("signer key", hashlib.sha256(signer.key).hexdigest()[:16], envelope.authenticator[:16])
+    verify_ed25519(envelope, digest, signer.key)
+    entry = OutcomeEntry(entry="outcome", format=1, intent_index=outcome.intent_index, document=digest)
+    _verify_inclusion(records.serialise(entry), evidence.outcome_index, evidence.outcome_proof, opened)
+    if not (outcome.root_index < outcome.policy_index < outcome.intent_index < outcome.size <= evidence.outcome_index):
+        raise _mismatch("log order", "root, policy, intent, outcome", "another one")
+    merkle.verify_consistency(
+        old_size=outcome.size,
+        old_root=bytes.fromhex(outcome.root_hash),
+        new_size=opened.checkpoint.size,
+        new_root=opened.checkpoint.root,
+        proof=evidence.followed,
+    )
+    return intent
+
+
+def _check_sections_used(evidence: Evidence, approved: Approved) -> None:
+    """Only sections that the decision used belong in evidence: what is not looked at must not be there."""
+    used = {("scope", approved.scope.id)} | {("key-profile", p.id) for p in approved.profiles}
+    used |= {("person", b.person.id) for b in approved.ballots}
+    used.add((approved.request.requester_kind, approved.request.requester))
+    if len(evidence.sections) != len(used):
+        raise _mismatch("sections", str(len(used)), str(len(evidence.sections)))
+
+
+def _verify_signatures(
+    evidence: Evidence, outcome: Outcome, approved: Approved, trust: TrustFile
+) -> tuple[KeyProfile, ...]:
+    """Every slot of the artifact has its signature, whose digest the signer's outcome names, by the slot's key."""
+    if len(outcome.slots) != len(approved.request.slots):
+        raise _mismatch("slots in the outcome", str(len(approved.request.slots)), str(len(outcome.slots)))
+    signatures, messages = iter(evidence.signatures), iter(evidence.messages)
+    profiles = []
+    for slot, done, profile in zip(approved.request.slots, outcome.slots, approved.profiles, strict=True):
+        key = PublicKey(profile.public_key)
+        if (done.key, done.algorithm) != (key.fingerprint, profile.algorithm):
+            raise _mismatch(f"key of slot {slot.slot}", key.fingerprint[:16], done.key[:16])
+        if slot.artifact != evidence.artifact:
+            continue
+        signature = next(signatures, b"")
+        if done.signature is None or hashlib.sha256(signature).hexdigest() != done.signature:
+            raise _mismatch(f"signature of slot {slot.slot}", str(done.signature), "another or none")
+        certificate = hashlib.sha256(profile.certificates[0]).hexdigest() if profile.certificates else None
+        if done.certificate != certificate:
+            raise _mismatch(f"certificate of slot {slot.slot}", str(certificate), str(done.certificate))
+        if key.fingerprint in trust.distrusted:
+            raise VerificationError(f"key {key.fingerprint} is distrusted by the trust file", code=Code.NOT_TRUSTED)
+        payload = bytes.fromhex(slot.digest)
+        if profile.signs == "message":
+            message = next(messages, b"")
+            if hashlib.new(profile.algorithm.hash_name, message).digest() != payload:
+                raise _mismatch(f"message of slot {slot.slot}", slot.digest[:16], "another or none")
+            payload = message
+        key.verify(profile.algorithm, payload, signature)
+        profiles.append(profile)
+    if next(signatures, None) is not None or next(messages, None) is not None or not profiles:
+        raise _mismatch("signatures", "one for each slot of the artifact", "others")
+    return tuple(profiles)
+
+
+def _verify_image(
+    evidence: Evidence,
+    artifact: Artifact,
+    approved: Approved,
+    image: ByteSource,
+    formats: Mapping[str, Format],
+) -> None:
+    """The image is the approved one, patched exactly as its format asks with these signatures."""
+    original = PatchedSource(image, evidence.patch.inverse())
+    sha256, sha512 = hashlib.sha256(), hashlib.sha512()
+    for chunk in read_chunks(original, 0, original.size):
+        sha256.update(chunk)
+        sha512.update(chunk)
+    if (original.size, sha256.hexdigest(), sha512.hexdigest()) != (artifact.size, artifact.sha256, artifact.sha512):
+        raise VerificationError(
+            "this is not the approved image", expected=artifact.sha256, got=sha256.hexdigest(), code=Code.IMAGE_MISMATCH
+        )
+    module = formats.get(artifact.image_format)
+    if module is None:
+        raise FormatError(f"format {artifact.image_format} is unknown here", code=Code.UNSUPPORTED_IMAGE)
+    mine = [
+        (slot, profile)
+        for slot, profile in zip(approved.request.slots, approved.profiles, strict=True)
+        if slot.artifact == artifact.name
+    ]
+    prepared = module.prepare(original, signing_keys([p for _, p in mine]), artifact.options, ANY)
+    wanted = [(s.slot, s.key_profile, s.digest) for s, _ in mine]
+    found = [(s.name, s.key_profile, s.digest.hex()) for s in prepared.slots]
+    if found != wanted:
+        raise VerificationError(
+            f"the image has other slots ({[f[0] for f in found]}) than were approved ({[w[0] for w in wanted]})",
+            code=Code.SLOTS_DIFFER,
+        )
+    signatures = {slot.slot: value for (slot, _), value in zip(mine, evidence.signatures, strict=True)}
+    if prepared.assemble(signatures) != evidence.patch:
+        raise VerificationError("the patch is not what the format makes of these signatures", code=Code.IMAGE_MISMATCH)
+
+
+def signing_keys(profiles: Sequence[KeyProfile]) -> list[SigningKey]:
+    """Return the distinct keys of these profiles, in order, as a format wants them."""
+    distinct = {profile.id: profile for profile in profiles}
+    return [
+        SigningKey(
+            profile=profile.id,
+            public_key=PublicKey(profile.public_key),
+            algorithm=profile.algorithm,
+            certificates=profile.certificates,
+        )
+        for profile in distinct.values()
+    ]
+
+
+def _mismatch(what: str, expected: str, got: str) -> VerificationError:
+    return VerificationError(what, expected=expected, got=got, code=Code.EVIDENCE_MISMATCH)

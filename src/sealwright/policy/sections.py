@@ -1,0 +1,163 @@
+"""The sections of a policy, looked up by kind and id: all of them, or those an evidence proves to belong.
+
+The signer loads the complete policy, so the server cannot choose among sections; evidence carries those used, each with
+its inclusion proof under ``Policy.sections_root``.  Rules that no policy may break are checked here, once a policy.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TypeVar
+
+from sealwright.core import canonical, records
+from sealwright.core.digests import document_digest
+from sealwright.core.errors import Code, FormatError, RefusedError
+from sealwright.core.keys import PublicKey
+from sealwright.policy.documents import (
+    MAX_POLICY_SECONDS,
+    SECTION_KINDS,
+    Environment,
+    KeyProfile,
+    Person,
+    Pipeline,
+    Policy,
+    Root,
+    Scope,
+    Section,
+)
+from sealwright.policy.signatures import fingerprint
+from sealwright.translog import merkle
+
+S = TypeVar("S", bound=Section)
+_refused = partial(RefusedError, code=Code.POLICY_INVALID)
+
+
+@dataclass(frozen=True, slots=True)
+class Sections:
+    """Sections by kind and id, each with its digest."""
+
+    _by_key: dict[tuple[str, str], tuple[Section, str]] = field(repr=False)
+
+    def get(self, kind: type[S], section_id: str) -> S | None:
+        """Return a section, or None when the policy has none of that kind and id."""
+        found = self._by_key.get((_name(kind), section_id))
+        return found[0] if found and isinstance(found[0], kind) else None
+
+    def digest_of(self, section: Section) -> str:
+        """Return the digest of a section found here."""
+        return self._by_key[section.type, section.id][1]
+
+    @property
+    def digests(self) -> tuple[str, ...]:
+        """Digests of all sections."""
+        return tuple(digest for _, digest in self._by_key.values())
+
+    def all(self, kind: type[S]) -> tuple[S, ...]:
+        """Return every section of a kind, in the order of their ids."""
+        found = (section for _, (section, _) in sorted(self._by_key.items()))
+        return tuple(section for section in found if isinstance(section, kind))
+
+
+def parse_section(data: bytes) -> Section:
+    """Read one section; ``FormatError`` for anything else."""
+    value = canonical.decode(data)
+    kind = SECTION_KINDS.get(str(value.get("type"))) if isinstance(value, dict) else None
+    if kind is None:
+        raise FormatError("not a policy section", code=Code.INVALID_DOCUMENT)
+    section: Section = records.load(kind, value)
+    return section
+
+
+def sections_root(digests: Iterable[str]) -> str:
+    """Return the RFC 6962 root over the sorted section digests (hex)."""
+    return merkle.root_of([merkle.leaf_hash(bytes.fromhex(d)) for d in sorted(digests)]).hex()
+
+
+def load_complete(policy: Policy, sections: Sequence[bytes], root: Root, instance: str) -> Sections:
+    """Load the complete policy and check its rules; ``RefusedError`` when one is missing, doubled or breaks a rule."""
+    loaded = _load(sections, instance)
+    if len(sections) != policy.section_count or sections_root(loaded.digests) != policy.sections_root:
+        raise RefusedError(
+            f"the sections given are not those of policy version {policy.version}",
+            code=Code.POLICY_INCOMPLETE,
+            hint=f"all {policy.section_count} sections are needed, {len(sections)} were given",
+        )
+    check_rules(policy, loaded, root)
+    return loaded
+
+
+def load_proven(policy: Policy, sections: Sequence[tuple[bytes, int, Sequence[bytes]]], instance: str) -> Sections:
+    """Load some sections, each with index and inclusion proof; ``VerificationError`` when one does not belong."""
+    loaded = _load([data for data, _, _ in sections], instance)
+    for data, index, proof in sections:
+        digest = document_digest(parse_section(data).type, instance, data)
+        leaf = merkle.leaf_hash(bytes.fromhex(digest))
+        merkle.verify_inclusion(
+            leaf, index=index, size=policy.section_count, proof=proof, root=bytes.fromhex(policy.sections_root)
+        )
+    return loaded
+
+
+def _load(sections: Sequence[bytes], instance: str) -> Sections:
+    by_key: dict[tuple[str, str], tuple[Section, str]] = {}
+    for data in sections:
+        section = parse_section(data)
+        if (section.type, section.id) in by_key:
+            raise _refused(f"{section.type} {section.id} is there twice")
+        by_key[section.type, section.id] = section, document_digest(section.type, instance, data)
+    return Sections(by_key)
+
+
+def check_rules(policy: Policy, sections: Sections, root: Root) -> None:
+    """Raise ``RefusedError`` (``policy-invalid``) for a policy that no threshold of administrators can make right."""
+    if not policy.created < policy.expires <= policy.created + MAX_POLICY_SECONDS:
+        raise _refused("lifetime is not within 400 days of its creation")
+    _check_authenticators(sections, root)
+    for scope in sections.all(Scope):
+        if scope.id != f"{scope.product}/{scope.environment}":
+            raise _refused(f"scope {scope.id} is not named after its product and environment")
+        if scope.environment is Environment.PRODUCTION and not scope.quorum:
+            raise _refused(f"scope {scope.id} asks for no approval", hint="production needs two people in all")
+        if any(group.recomputed > group.approvals for group in scope.quorum):
+            raise _refused(f"scope {scope.id} asks for more recomputed approvals than approvals")
+    _check_key_profiles(sections)
+
+
+def _check_authenticators(sections: Sections, root: Root) -> None:
+    owners = {fingerprint(a): admin.person for admin in root.administrators for a in admin.authenticators}
+    holders: list[Person | Pipeline] = [*sections.all(Person), *sections.all(Pipeline)]
+    if len({holder.id for holder in holders}) != len(holders):
+        raise _refused("a person and a pipeline have the same id")
+    for holder in holders:
+        for authenticator in holder.authenticators:
+            if owners.setdefault(fingerprint(authenticator), holder.id) != holder.id:
+                raise _refused(f"a public key of {holder.id} belongs to somebody else too")
+
+
+def _check_key_profiles(sections: Sections) -> None:
+    partitions: dict[str, str] = {}
+    keys: dict[str, str] = {}
+    for profile in sections.all(KeyProfile):
+        scope_id = f"{profile.product}/{profile.environment}"
+        scope = sections.get(Scope, scope_id)
+        if scope is None:
+            raise _refused(f"key profile {profile.id} belongs to no scope", hint=f"add the scope {scope_id}")
+        public_key = PublicKey(profile.public_key)
+        try:
+            public_key.check_algorithm(profile.algorithm)
+        except FormatError as e:
+            raise _refused(f"key profile {profile.id}: {e.message}") from None
+        if profile.signs != ("digest" if profile.algorithm.is_prehashed else "message"):
+            raise _refused(f"key profile {profile.id}: {profile.algorithm} does not sign a {profile.signs}")
+        if profile.environment is Environment.PRODUCTION and profile.image_format is None:
+            raise _refused(f"key profile {profile.id} names no format", hint="in production a key signs one format")
+        if partitions.setdefault(profile.partition, scope_id) != scope_id:
+            raise _refused(f"partition {profile.partition} holds keys of more than one product or environment")
+        if keys.setdefault(public_key.fingerprint, profile.id) != profile.id:
+            raise _refused(f"key profiles {profile.id} and {keys[public_key.fingerprint]} have the same key")
+    if len(set(partitions.values())) != len(partitions):
+        raise _refused("keys of one product and environment lie in more than one partition")
+
+
+def _name(kind: type[object]) -> str:
+    return next(name for name, section in SECTION_KINDS.items() if section is kind)

@@ -1,0 +1,316 @@
+"""The signer's decisions: which intents it signs, and when signatures leave it.
+
+A round is: follow the log, sign what ``authorise`` allows, release what is logged.  At most one signature a slot and
+intent; signatures wait here until the outcome is in the log and nothing has taken the approval back.
+"""
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from sealwright.core import records
+from sealwright.core.digests import document_digest
+from sealwright.core.envelopes import Envelope, SignatureKind, SignedDocument
+from sealwright.core.errors import Code, RefusedError, SealwrightError, VerificationError
+from sealwright.core.keys import MAX_WHOLE_MESSAGE_BYTES, PublicKey
+from sealwright.policy.authorise import Approved, Documents, authorise, evaluate
+from sealwright.policy.documents import (
+    MAX_CLOCK_SKEW_SECONDS,
+    MAX_RELEASE_DELAY_SECONDS,
+    KeyProfile,
+    Outcome,
+    OutcomeSlot,
+    Session,
+)
+from sealwright.policy.fold import REMEMBERED_INTENTS
+from sealwright.signer.follower import Follower
+from sealwright.signer.ports import Entropy, Partition, SigningTask
+from sealwright.signer.protocol import Refusal, Released, Round, RoundResult, Signed, SignOrder
+
+MAX_PENDING = 20_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Pending:
+    """Signatures that wait for their outcome to be logged."""
+
+    documents: Documents
+    outcome_digest: str
+    signatures: tuple[bytes, ...]
+    time: int
+    expires: int
+    epoch: int
+
+
+class Engine:
+    """One signer session: from the start of the process to its end."""
+
+    def __init__(
+        self,
+        *,
+        signer_id: str,
+        identity: Ed25519PrivateKey,
+        follower: Follower,
+        partitions: Mapping[str, Partition],
+        entropy: Entropy,
+    ) -> None:
+        self._id, self._identity, self._follower, self._partitions = signer_id, identity, follower, partitions
+        self._entropy = entropy
+        self._session = entropy.token(32).hex()
+        self._announcement: SignedDocument | None = None
+        self._used: set[int] = set()
+        self._pending: dict[int, _Pending] = {}
+
+    def handle(self, order: Round) -> RoundResult:
+        """Carry out one round; refusals are part of the answer, never an exception."""
+        follower = self._follower
+        try:
+            if order.start != follower.state.size or order.entries or order.checkpoint:
+                follower.take(order.start, order.entries, order.checkpoint)
+            if order.sections:
+                follower.take_sections(order.sections)
+        except SealwrightError as e:
+            return self._result(refusal=_refusal(e))
+        signed = self._sign_all(order.sign)
+        released = tuple(self._release(index) for index in order.release)
+        return self._result(signed=signed, released=released)
+
+    def _result(
+        self,
+        *,
+        refusal: Refusal | None = None,
+        signed: tuple[Signed, ...] = (),
+        released: tuple[Released, ...] = (),
+    ) -> RoundResult:
+        return RoundResult(
+            signer=self._id,
+            size=self._follower.state.size,
+            needs_policy=self._follower.needs_policy,
+            session=self._session,
+            announcement=self._announce(),
+            refusal=refusal,
+            signed=signed,
+            released=released,
+        )
+
+    def _announce(self) -> SignedDocument | None:
+        """Return the session document while it is not in the log.  It is made once: a session never comes back."""
+        follower = self._follower
+        if not follower.is_current:
+            return None
+        if self._announcement is None:
+            session = Session(
+                type="session",
+                format=1,
+                salt=self._entropy.token(16).hex(),
+                signer=self._id,
+                session=self._session,
+                size=follower.head.size,
+                root_hash=follower.head.root_hash,
+                time=follower.head.time,
+            )
+            self._announcement = self._signed("session", records.serialise(session))
+        _, index = follower.state.sessions.get(self._id, ("", -1))
+        return self._announcement if index < self._first_size() else None
+
+    def _first_size(self) -> int:
+        if self._announcement is None:
+            return 0
+        return records.parse(Session, self._announcement.document).size
+
+    def _signed(self, document_type: str, document: bytes) -> SignedDocument:
+        digest = document_digest(document_type, self._follower.state.instance, document)
+        public = self._identity.public_key().public_bytes_raw()
+        envelope = Envelope(
+            signer=self._id,
+            authenticator=hashlib.sha256(public).hexdigest(),
+            kind=SignatureKind.ED25519,
+            signature=self._identity.sign(bytes.fromhex(digest)),
+        )
+        return SignedDocument(document=document, signatures=(envelope,))
+
+    def _sign_all(self, orders: Sequence[SignOrder]) -> tuple[Signed, ...]:
+        """Authorise every order, then give each partition all its work of this round at once."""
+        decided: list[tuple[SignOrder, Approved | SealwrightError]] = []
+        work: dict[str, list[SigningTask]] = defaultdict(list)
+        for order in orders:
+            try:
+                approved = self._authorise(order)
+                tasks = _tasks(approved, order.messages)
+            except SealwrightError as e:
+                decided.append((order, e))
+                continue
+            self._remember_used(order.intent_index)
+            decided.append((order, approved))
+            for profile, task in zip(approved.profiles, tasks, strict=True):
+                work[profile.partition].append(task)
+        results = {partition: iter(self._work(partition, tasks)) for partition, tasks in work.items()}
+        answers = []
+        for order, what in decided:
+            if isinstance(what, SealwrightError):
+                answers.append(Signed(intent_index=order.intent_index, refusal=_refusal(what)))
+            else:
+                made = [next(results[profile.partition]) for profile in what.profiles]
+                answers.append(self._outcome(order, what, made))
+        return tuple(answers)
+
+    def _authorise(self, order: SignOrder) -> Approved:
+        state, index = self._follower.state, order.intent_index
+        session, session_index = state.sessions.get(self._id, ("", -1))
+        if session != self._session or not state.signer(self._id, index):
+            raise RefusedError(
+                f"session of signer {self._id} is not the newest in the log, or the root no longer lists it",
+                code=Code.SESSION_ENDED,
+                hint="restart the signer that shall go on; another one with its identity is running or was",
+            )
+        intent, _ = state.intents.get(index, (None, ""))
+        if intent is None:
+            raise RefusedError(f"no intent is logged at index {index}", code=Code.INTENT_NOT_LOGGED)
+        if (intent.signer, intent.session) != (self._id, self._session) or index < session_index:
+            raise RefusedError("the intent is for another signer or session", code=Code.SESSION_ENDED)
+        if index in self._used:
+            raise RefusedError(f"the intent at index {index} was used", code=Code.INTENT_USED, hint="log a new one")
+        now = self._follower.now()
+        if abs(intent.time - now) > MAX_CLOCK_SKEW_SECONDS:
+            raise RefusedError(
+                f"the intent's time is {abs(intent.time - now)} s off the signer's clock", code=Code.CLOCK_UNTRUSTED
+            )
+        documents = Documents(request=order.request, votes=order.votes, reports=order.reports)
+        return authorise(documents, intent, self._follower.standing(), now=now)
+
+    def _remember_used(self, index: int) -> None:
+        self._used.add(index)
+        if len(self._used) > 2 * REMEMBERED_INTENTS:
+            # Only what the fold has forgotten too may be forgotten here, or an intent could be used again.
+            oldest = next(iter(self._follower.state.intents))
+            self._used = {used for used in self._used if used >= oldest}
+
+    def _work(self, partition: str, tasks: Sequence[SigningTask]) -> Sequence[bytes | SealwrightError]:
+        worker = self._partitions.get(partition)
+        if worker is None:
+            missing = RefusedError(f"this signer holds no partition {partition}", code=Code.NOT_FOUND)
+            return [missing] * len(tasks)
+        try:
+            made = worker.sign(tasks)
+        except SealwrightError as e:
+            return [e] * len(tasks)
+        return [_self_verified(task, result) for task, result in zip(tasks, made, strict=True)]
+
+    def _outcome(self, order: SignOrder, approved: Approved, made: Sequence[bytes | SealwrightError]) -> Signed:
+        state, follower = self._follower.state, self._follower
+        root, policy = state.root, state.policy
+        assert root is not None and policy is not None  # noqa: S101, PT018 - authorise had both
+        now = follower.now()
+        outcome = Outcome(
+            type="outcome",
+            format=1,
+            salt=self._entropy.token(16).hex(),
+            intent=state.intents[order.intent_index][1],
+            intent_index=order.intent_index,
+            signer=self._id,
+            session=self._session,
+            size=follower.head.size,
+            root_hash=follower.head.root_hash,
+            root_index=root.index,
+            policy_index=policy.index,
+            slots=tuple(_outcome_slot(p, result) for p, result in zip(approved.profiles, made, strict=True)),
+            time=now,
+        )
+        document = records.serialise(outcome)
+        self._forget_old(now)
+        self._pending[order.intent_index] = _Pending(
+            documents=Documents(request=order.request, votes=order.votes, reports=order.reports),
+            outcome_digest=document_digest("outcome", state.instance, document),
+            signatures=tuple(result if isinstance(result, bytes) else b"" for result in made),
+            time=now,
+            expires=approved.request.expires,
+            epoch=follower.epoch,
+        )
+        return Signed(intent_index=order.intent_index, outcome=self._signed("outcome", document))
+
+    def _forget_old(self, now: int) -> None:
+        while self._pending:
+            index, oldest = next(iter(self._pending.items()))
+            if now - oldest.time <= MAX_RELEASE_DELAY_SECONDS and len(self._pending) < MAX_PENDING:
+                return
+            del self._pending[index]
+
+    def _release(self, index: int) -> Released:
+        try:
+            return Released(intent_index=index, signatures=self._releasable(index))
+        except SealwrightError as e:
+            return Released(intent_index=index, refusal=_refusal(e))
+
+    def _releasable(self, index: int) -> tuple[bytes, ...]:
+        follower, pending = self._follower, self._pending.get(index)
+        if pending is None:
+            raise RefusedError(f"nothing is kept for the intent at {index}", code=Code.RELEASE_TOO_LATE)
+        standing, now = follower.standing(), follower.now()
+        if follower.state.sessions.get(self._id, ("", -1))[0] != self._session:
+            raise RefusedError(f"a newer session of signer {self._id} is logged", code=Code.SESSION_ENDED)
+        if follower.state.outcomes.get(index, (0, ""))[1] != pending.outcome_digest:
+            raise RefusedError("the outcome is not in the log", code=Code.OUTCOME_NOT_LOGGED)
+        if now - pending.time > MAX_RELEASE_DELAY_SECONDS:
+            raise RefusedError("signed more than ten minutes ago", code=Code.RELEASE_TOO_LATE, hint="sign again")
+        if now >= min(pending.expires, standing.root.expires, standing.policy.expires) or (
+            follower.epoch != pending.epoch
+        ):
+            # Something that can take an approval back was logged since: decide anew, from the documents.
+            evaluate(pending.documents, standing, now=now)
+        return pending.signatures
+
+
+def _tasks(approved: Approved, messages: Sequence[bytes]) -> list[SigningTask]:
+    """Turn slots into work; messages belong, in order, to the slots whose key signs messages."""
+    given = iter(messages)
+    tasks = []
+    for slot, profile in zip(approved.request.slots, approved.profiles, strict=True):
+        payload = bytes.fromhex(slot.digest)
+        if profile.signs == "message":
+            message = next(given, None)
+            if message is None or len(message) > MAX_WHOLE_MESSAGE_BYTES:
+                raise RefusedError(f"the message of slot {slot.slot} is missing", code=Code.SLOT_INVALID)
+            if hashlib.new(profile.algorithm.hash_name, message).digest() != payload:
+                raise RefusedError(f"the message of slot {slot.slot} is another one", code=Code.SLOT_INVALID)
+            payload = message
+        public_key = _public_key(profile.public_key)
+        tasks.append(SigningTask(public_key=public_key, algorithm=profile.algorithm, payload=payload))
+    if next(given, None) is not None:
+        raise RefusedError("more messages than slots that want one", code=Code.SLOT_INVALID)
+    return tasks
+
+
+def _self_verified(task: SigningTask, result: bytes | SealwrightError) -> bytes | SealwrightError:
+    """A signature that does not verify never leaves: a fault, a wrong slot or a lying token."""
+    if isinstance(result, bytes):
+        try:
+            task.public_key.verify(task.algorithm, task.payload, result)
+        except VerificationError as e:
+            return e
+    return result
+
+
+@lru_cache(maxsize=4096)
+def _public_key(spki_der: bytes) -> PublicKey:
+    """One object a key, so that its fingerprint is computed once."""
+    return PublicKey(spki_der)
+
+
+def _outcome_slot(profile: KeyProfile, result: bytes | SealwrightError) -> OutcomeSlot:
+    certificate = hashlib.sha256(profile.certificates[0]).hexdigest() if profile.certificates else None
+    made = isinstance(result, bytes)
+    return OutcomeSlot(
+        key=_public_key(profile.public_key).fingerprint,
+        algorithm=profile.algorithm,
+        signature=hashlib.sha256(result).hexdigest() if isinstance(result, bytes) else None,
+        certificate=certificate if made else None,
+        failure=None if isinstance(result, bytes) else str(result.code),
+    )
+
+
+def _refusal(error: SealwrightError) -> Refusal:
+    return Refusal(code=error.code, message=error.message, hint=error.hint)
