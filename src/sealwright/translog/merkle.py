@@ -98,7 +98,7 @@ def verify_inclusion(leaf: bytes, *, index: int, size: int, proof: Sequence[byte
     """Check that the leaf hash stands at ``index`` of the tree of ``size`` leaves; ``VerificationError`` otherwise."""
     if not 0 <= index < size <= MAX_SIZE:
         raise _inconsistent(f"there is no entry {index} in a log of {size} entries")
-    _check_hashes((leaf, root, *proof))
+    _check_hashes((leaf, *proof))
     at, last, computed = index, size - 1, leaf
     for sibling in proof:
         if last == 0:
@@ -125,7 +125,6 @@ def verify_consistency(
     """
     if not 0 <= old_size <= new_size <= MAX_SIZE:
         raise _inconsistent(f"a log of {new_size} entries does not continue one of {old_size}")
-    _check_hashes((old_root, new_root, *proof))
     for size, root in ((old_size, old_root), (new_size, new_root)):
         if size == 0:
             _check_root("root of the empty log", EMPTY_ROOT, root)
@@ -140,6 +139,7 @@ def verify_consistency(
 
 def _verify_growth(old_size: int, old_root: bytes, new_size: int, new_root: bytes, proof: Sequence[bytes]) -> None:
     """RFC 9162, section 2.1.4.2, for 0 < old_size < new_size."""
+    _check_hashes((old_root, *proof))
     # A perfect old tree is itself a node of the new one; the proof leaves it out.
     nodes = [old_root, *proof] if old_size.bit_count() == 1 else list(proof)
     if not proof:
