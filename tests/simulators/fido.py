@@ -37,13 +37,17 @@ class SecurityKey:
 
     def sign(self, message: bytes, namespace: str, *, flags: int = PRESENT | VERIFIED) -> bytes:
         """Return a binary SSHSIG; the counter goes up by one."""
-        self.counter += 1
         head = _string(namespace.encode()) + _string(b"") + _string(b"sha512")
         signed = b"SSHSIG" + head + _string(hashlib.sha512(message).digest())
+        inner = self.sign_blob(signed, flags=flags)
+        return b"SSHSIG" + struct.pack(">I", 1) + _string(self.blob) + head + _string(inner)
+
+    def sign_blob(self, signed: bytes, *, flags: int = PRESENT | VERIFIED) -> bytes:
+        """Return the signature blob as ssh-agent gives it."""
+        self.counter += 1
         says = struct.pack(">BI", flags, self.counter)
         value = self._sign(hashlib.sha256(self.application.encode()).digest() + says + hashlib.sha256(signed).digest())
-        inner = _string(self.name) + _string(value) + says
-        return b"SSHSIG" + struct.pack(">I", 1) + _string(self.blob) + head + _string(inner)
+        return _string(self.name) + _string(value) + says
 
     def _sign(self, data: bytes) -> bytes:
         if isinstance(self.private, ed25519.Ed25519PrivateKey):

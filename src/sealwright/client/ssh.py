@@ -145,15 +145,14 @@ def _sign_with_agent(key: SshPublicKey, signed: bytes) -> bytes | None:
                 return None
             flags = RSA_SHA2_512 if key.kind == "ssh-rsa" else 0
             kind, reply = _ask(agent, SIGN_REQUEST, string(key.blob) + string(signed) + struct.pack(">I", flags))
+            if kind == SIGN_RESPONSE:
+                return Reader(reply).string()
     except (OSError, FormatError):
-        return None
-    if kind != SIGN_RESPONSE:
-        raise _refusal(
-            f"ssh-agent refuses to sign with key {key.fingerprint[:16]}",
-            hint="was it declined, locked (`ssh-add -X`) or the token pulled out?",
-        )
-    reader = Reader(reply)
-    return reader.string()
+        return None  # as good as no agent
+    raise _refusal(
+        f"ssh-agent refuses to sign with key {key.fingerprint[:16]}",
+        hint="was it declined, locked (`ssh-add -X`) or the token pulled out?",
+    )
 
 
 def _agent_holds(agent: socket.socket, key: SshPublicKey) -> bool:
