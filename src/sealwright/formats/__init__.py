@@ -1,10 +1,11 @@
 """Firmware formats: one pure module each.  This list is what is supported."""
 
 from sealwright.core.images import ByteSource
-from sealwright.formats import raw
+from sealwright.formats import fit, raw
 from sealwright.formats.interface import Format
 
 FORMATS: dict[str, Format] = {
+    fit.name: fit,
     raw.name: raw,  # last: it claims no image, it takes what is left
 }
 

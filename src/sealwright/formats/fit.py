@@ -1,0 +1,23 @@
+"""U-Boot FIT: signatures over configurations, RSA PKCS#1 v1.5, read by U-Boot's verified boot.
+
+A signature covers metadata (``fit_regions``); the data of images are covered through their hash nodes.  Every image a
+configuration refers to is signed, whatever a template's ``sign-images`` says.  ECDSA, PSS, encryption and signatures
+of single images are not done here.
+Reference: U-Boot doc/usage/fit/signature, tools/image-host.c.
+"""
+
+from sealwright.core.images import ByteSource
+from sealwright.formats import fdt
+from sealwright.formats.fit_contents import FORMAT_NAME
+from sealwright.formats.fit_inspection import inspect
+from sealwright.formats.fit_signing import prepare
+from sealwright.formats.fit_verification import verify
+
+__all__ = ["inspect", "matches", "name", "prepare", "verify"]
+
+name = FORMAT_NAME
+
+
+def matches(image: ByteSource) -> bool:
+    """Whether the image begins with the magic number of a devicetree."""
+    return fdt.is_tree(image)

@@ -1,0 +1,283 @@
+"""What a U-Boot FIT holds: images with their data and hashes, configurations and what they refer to.
+
+A configuration refers to images by properties; fixed U-Boot takes *every* property of a configuration for a reference
+except three (CVE-2026-46728: a list kept in the file can be shortened), and so does this reader.
+Reference: U-Boot doc/usage/fit/source_file_format and signature, boot/image-fit.c, boot/image-fit-sig.c.
+"""
+
+import hashlib
+import zlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Protocol
+
+from sealwright.core.errors import Code, FormatError
+from sealwright.core.images import ByteSource, Range, read_chunks
+from sealwright.formats import fdt
+
+FORMAT_NAME = "u-boot-fit"
+
+REFERENCES = frozenset(("kernel", "fdt", "ramdisk", "loadables", "firmware", "fpga", "script", "setup", "standalone"))
+"""Properties that can hold nothing but references; a name there that is no image is an error."""
+NOT_REFERENCES = frozenset(("description", "compatible", "default"))
+"""The properties of a configuration that U-Boot never takes for references."""
+
+HASH_BYTES = {"crc32": 4, "md5": 16, "sha1": 20, "sha256": 32, "sha384": 48, "sha512": 64}
+STRONG_HASHES = frozenset(("sha256", "sha384", "sha512"))
+
+MAX_CONFIGURATIONS = 2048
+MAX_IMAGES = 4096
+MAX_REFERENCES = 100  # IMAGE_MAX_HASHED_NODES
+MAX_HASHES_OF_AN_IMAGE = 8
+MAX_PATH_BYTES = 198  # U-Boot walks the tree with char path[200]
+MAX_INT = (1 << 31) - 1  # U-Boot keeps data offsets and sizes in an int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HashNode:
+    """A ``hash*`` node of an image."""
+
+    node: fdt.Node
+    algorithm: str
+    value: bytes
+    is_ignored: bool
+    """``uboot-ignore``: the device skips it."""
+
+    @property
+    def protects(self) -> bool:
+        """Whether the device's check of this hash stops an attacker."""
+        return self.algorithm in STRONG_HASHES and not self.is_ignored
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Image:
+    """A node below ``/images`` and where its data lie in the file."""
+
+    name: str
+    node: fdt.Node
+    data: Range
+    placed_by: str
+    """The property that says where the data are: ``data``, ``data-offset`` or ``data-position``."""
+    hashes: tuple[HashNode, ...]
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """A node below ``/configurations``."""
+
+    name: str
+    node: fdt.Node
+    references: tuple[tuple[str, Image], ...]
+    """Property and image, in the tree's order; an image may come twice."""
+
+    @cached_property
+    def images(self) -> tuple[Image, ...]:
+        return tuple({image.name: image for _, image in self.references}.values())
+
+    @property
+    def signature_nodes(self) -> tuple[fdt.Node, ...]:
+        """Every child that U-Boot takes for a signature: the name begins so."""
+        return tuple(node for name, node in self.node.children.items() if name.startswith("signature"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fit:
+    """A FIT whose structure holds; nothing is said of hashes or signatures."""
+
+    tree: fdt.Tree
+    images: dict[str, Image]
+    configurations: dict[str, Configuration]
+    default: str | None
+
+
+def load(source: ByteSource) -> Fit:
+    """Read a FIT; ``FormatError`` where its structure is broken or where U-Boot would refuse it."""
+    tree = fdt.parse(source)
+    _check_names(tree)
+    images_node, configurations_node = (_section(tree, name) for name in ("images", "configurations"))
+    images = {name: _image(tree, node) for name, node in images_node.children.items()}
+    _check_data(images.values())
+    configurations = {
+        name: Configuration(name, node, _references(tree, node, images))
+        for name, node in configurations_node.children.items()
+    }
+    default = tree.text(configurations_node, "default")
+    if default is not None and default not in configurations:
+        raise FormatError(
+            f"the default configuration {default!a} does not exist", at=configurations_node.properties["default"].start
+        )
+    return Fit(tree=tree, images=images, configurations=configurations, default=default)
+
+
+def require_covered(fit: Fit) -> None:
+    """Refuse what signatures cannot cover: images nothing refers to, data without a hash that protects them."""
+    referred = {image.name for configuration in fit.configurations.values() for image in configuration.images}
+    for image in fit.images.values():
+        if image.name not in referred:
+            raise FormatError(
+                f"no configuration refers to image {image.name!a}: no signature would cover it", at=image.node.start
+            )
+        if not any(item.protects for item in image.hashes):
+            found = ", ".join(item.algorithm for item in image.hashes) or "none"
+            raise FormatError(
+                f"image {image.name!a} has no hash node that protects its data (found: {found})",
+                at=image.node.start,
+                hint='give it hash-1 { algo = "sha256"; } without uboot-ignore and run mkimage',
+            )
+
+
+class _State(Protocol):
+    def update(self, data: bytes, /) -> None: ...
+    def digest(self) -> bytes: ...
+
+
+class _Crc32:
+    def __init__(self) -> None:
+        self._value = 0
+
+    def update(self, data: bytes, /) -> None:
+        self._value = zlib.crc32(data, self._value)
+
+    def digest(self) -> bytes:
+        return self._value.to_bytes(4, "big")
+
+
+def wrong_hash(source: ByteSource, images: Iterable[Image]) -> tuple[Image, HashNode, bytes] | None:
+    """Hash the data of ``images`` as a stream; return the first hash node that lies and the real digest."""
+    known: dict[tuple[int, int, str], bytes] = {}
+    for image in images:
+        at = (image.data.start, image.data.stop)
+        wanted = {item.algorithm for item in image.hashes if (*at, item.algorithm) not in known}
+        known |= {(*at, name): digest for name, digest in _digests(source, image.data, wanted).items()}
+        for item in image.hashes:
+            if known[*at, item.algorithm] != item.value:
+                return image, item, known[*at, item.algorithm]
+    return None
+
+
+def _digests(source: ByteSource, data: Range, algorithms: Iterable[str]) -> dict[str, bytes]:
+    states: dict[str, _State] = {
+        name: _Crc32() if name == "crc32" else hashlib.new(name, usedforsecurity=False) for name in algorithms
+    }
+    if states:
+        for chunk in read_chunks(source, data.start, data.stop):
+            for state in states.values():
+                state.update(chunk)
+    return {name: state.digest() for name, state in states.items()}
+
+
+def _check_names(tree: fdt.Tree) -> None:
+    for token in tree.tokens:
+        if token.tag is not fdt.Tag.BEGIN_NODE:
+            continue
+        if "@" in token.node.name:
+            # libfdt takes conf-1 and conf-1@x for the same name: what is verified need not be what is loaded.
+            raise FormatError(
+                f"node name {token.node.name!a} holds '@', which U-Boot refuses in signed images",
+                at=token.start,
+                code=Code.UNSUPPORTED_IMAGE,
+                hint="name nodes with a hyphen: kernel-1, conf-1",
+            )
+        if len(token.node.path) > MAX_PATH_BYTES:
+            raise FormatError(
+                f"node path of {len(token.node.path)} bytes, U-Boot walks {MAX_PATH_BYTES}", at=token.start
+            )
+
+
+def _section(tree: fdt.Tree, name: str) -> fdt.Node:
+    node = tree.root.children.get(name)
+    if node is None or not node.children:
+        raise FormatError(f"no FIT: /{name} is missing or empty", at=tree.root.start)
+    limit = MAX_IMAGES if name == "images" else MAX_CONFIGURATIONS
+    if len(node.children) > limit:
+        raise FormatError(f"/{name} has {len(node.children)} nodes, at most {limit} are read", at=node.start)
+    return node
+
+
+def _image(tree: fdt.Tree, node: fdt.Node) -> Image:
+    placed_by = [name for name in ("data", "data-offset", "data-position") if name in node.properties]
+    if len(placed_by) != 1:
+        raise FormatError(
+            f"image {node.name!a} has its data in {' and '.join(placed_by) or 'no place'}; one place is needed",
+            at=node.start,
+        )
+    if any(name.startswith("dm-verity") for name in node.children):
+        # New U-Boot signs such a node, older U-Boot does not: no one signature would suit both.
+        raise FormatError(f"image {node.name!a} has a dm-verity node", at=node.start, code=Code.UNSUPPORTED_IMAGE)
+    data = node.properties["data"].value if placed_by == ["data"] else _external(tree, node, placed_by[0])
+    hashes = tuple(_hash_node(tree, child) for name, child in node.children.items() if name.startswith("hash"))
+    if len(hashes) > MAX_HASHES_OF_AN_IMAGE:
+        raise FormatError(f"image {node.name!a} has {len(hashes)} hash nodes", at=node.start)
+    return Image(name=node.name, node=node, data=data, placed_by=placed_by[0], hashes=hashes)
+
+
+def external_base(tree: fdt.Tree) -> int:
+    """Return what ``data-offset`` counts from: the end of the tree, aligned to 4."""
+    return (tree.header.totalsize + 3) & ~3
+
+
+def _external(tree: fdt.Tree, node: fdt.Node, placed_by: str) -> Range:
+    start, size = tree.word(node, placed_by), tree.word(node, "data-size")
+    at = node.properties[placed_by].start
+    if start is None or size is None:
+        raise FormatError(f"image {node.name!a} has {placed_by} without data-size", at=at)
+    if start > MAX_INT or size > MAX_INT:
+        raise FormatError(f"image {node.name!a}: {placed_by} {start:#x} or data-size {size:#x} is negative", at=at)
+    if placed_by == "data-offset":
+        start += external_base(tree)
+    if start < tree.header.totalsize:
+        raise FormatError(f"data of image {node.name!a} at {start:#x} overlap the devicetree", at=at)
+    if start + size > tree.source.size:
+        raise FormatError(
+            f"data of image {node.name!a} end at {start + size:#x}, the file at {tree.source.size:#x}", at=at
+        )
+    return Range(start, start + size)
+
+
+def _hash_node(tree: fdt.Tree, node: fdt.Node) -> HashNode:
+    algorithm = tree.text(node, "algo")
+    if algorithm not in HASH_BYTES:
+        raise FormatError(f"{node.path}: hash algorithm {algorithm!a} is not known", at=node.start)
+    if "value" not in node.properties:
+        raise FormatError(f"{node.path} has no value", at=node.start, hint="build the image with mkimage, not with dtc")
+    value = tree.value(node.properties["value"])
+    if len(value) != HASH_BYTES[algorithm]:
+        raise FormatError(
+            f"{node.path}: value of {len(value)} bytes for {algorithm}", at=node.properties["value"].start
+        )
+    return HashNode(node=node, algorithm=algorithm, value=value, is_ignored="uboot-ignore" in node.properties)
+
+
+def _check_data(images: Iterable[Image]) -> None:
+    """Refuse data that partly overlap: no mkimage writes them, and they would make work without bound."""
+    parts = {(image.data.start, image.data.stop): image for image in images if image.data.start < image.data.stop}
+    last: Image | None = None
+    for _, image in sorted(parts.items()):
+        if last is not None and image.data.start < last.data.stop:
+            raise FormatError(f"data of images {last.name!a} and {image.name!a} overlap", at=image.data.start)
+        last = image
+
+
+def _references(tree: fdt.Tree, node: fdt.Node, images: dict[str, Image]) -> tuple[tuple[str, Image], ...]:
+    found: list[tuple[str, Image]] = []
+    for name, item in node.properties.items():
+        if name in NOT_REFERENCES:
+            continue
+        names = tree.string_list(node, name)
+        if names is None:
+            # U-Boot's count gives up on such a list, its lookup of the first entry does not.
+            pieces = tree.value(item).split(b"\0")
+            if name in REFERENCES or any(piece.decode("utf-8", "replace") in images for piece in pieces):
+                raise FormatError(f"{node.path}: {name} is no list of strings", at=item.start)
+            continue
+        for image_name in names:
+            if image_name in images:
+                found.append((name, images[image_name]))
+            elif name in REFERENCES:
+                raise FormatError(f"{node.path}: {name} refers to {image_name!a}, no node of /images", at=item.start)
+        if len(found) > MAX_REFERENCES:
+            raise FormatError(f"{node.path} refers to more than {MAX_REFERENCES} images", at=item.start)
+    if not found:
+        raise FormatError(f"{node.path} refers to no image", at=node.start)
+    return tuple(found)

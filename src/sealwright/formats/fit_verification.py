@@ -1,0 +1,104 @@
+"""Verifying a signed FIT, stricter than one boot of U-Boot.
+
+U-Boot looks at the configuration it was told to boot.  Whoever can change the default or the boot command chooses
+among all of them, and ``bootm`` starts single images that no configuration refers to; so everything must be signed.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from sealwright.core.errors import Code, FormatError, VerificationError
+from sealwright.core.images import ByteSource, Message
+from sealwright.core.keys import Algorithm, PublicKey
+from sealwright.formats.fdt import Node
+from sealwright.formats.fit_algorithms import ALGORITHMS, PADDINGS
+from sealwright.formats.fit_contents import FORMAT_NAME, Configuration, Fit, load, require_covered, wrong_hash
+from sealwright.formats.fit_regions import Regions, hashed_strings
+from sealwright.formats.interface import ExistingSignature, Trust, Verified
+
+MAX_SIGNATURES_OF_A_CONFIGURATION = 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Valid:
+    signature: ExistingSignature
+    key: PublicKey
+
+
+def verify(image: ByteSource, trust: Trust, sidecars: Mapping[str, bytes]) -> Verified:  # noqa: ARG001  (FIT has none)
+    """Verify every configuration and the data of every image.
+
+    ``Verified.keys`` are the trusted keys that signed *every* configuration; there must be one, because a device that
+    requires it refuses to boot the others.
+    """
+    fit = load(image)
+    require_covered(fit)
+    regions, signatures, keys = Regions(fit), [], set(trust.keys)
+    for configuration in fit.configurations.values():
+        valid = _valid_signatures(fit, regions, configuration, trust)
+        signatures += [item.signature for item in valid]
+        keys &= {item.key for item in valid}
+    if not keys:
+        raise VerificationError("no one trusted key signed every configuration", code=Code.NOT_TRUSTED)
+    _check_hashes(image, fit)
+    return Verified(
+        format=FORMAT_NAME, signatures=tuple(signatures), keys=tuple(key for key in trust.keys if key in keys)
+    )
+
+
+def _check_hashes(image: ByteSource, fit: Fit) -> None:
+    wrong = wrong_hash(image, fit.images.values())
+    if wrong is not None:
+        hashed, node, digest = wrong
+        raise VerificationError(
+            f"{node.node.path} is not the hash of the data of image {hashed.name!a}",
+            expected=node.value.hex(),
+            got=digest.hex(),
+            code=Code.IMAGE_MISMATCH,
+        )
+
+
+def _valid_signatures(fit: Fit, regions: Regions, configuration: Configuration, trust: Trust) -> list[_Valid]:
+    nodes = [node for node in configuration.signature_nodes if "value" in node.properties]
+    if not nodes:
+        raise VerificationError(f"configuration {configuration.name!a} carries no signature", code=Code.NOT_TRUSTED)
+    if len(nodes) > MAX_SIGNATURES_OF_A_CONFIGURATION:
+        raise FormatError(f"{configuration.node.path} has {len(nodes)} signatures", at=configuration.node.start)
+    checked = [_check_signature(fit, regions, configuration, node, trust) for node in nodes]
+    valid = [item for item in checked if item is not None]
+    if not valid:
+        raise VerificationError(
+            f"no trusted key made a signature over configuration {configuration.name!a}",
+            hint="it was signed by another key, or what the signature covers was changed",
+        )
+    return valid
+
+
+def _check_signature(
+    fit: Fit, regions: Regions, configuration: Configuration, node: Node, trust: Trust
+) -> _Valid | None:
+    """Find the trusted key with which the signature in ``node`` verifies."""
+    algo = fit.tree.text(node, "algo")
+    if algo not in ALGORITHMS or fit.tree.text(node, "padding") not in PADDINGS:
+        return None
+    algorithm, bits = ALGORITHMS[algo]
+    ranges = regions.covered(configuration, hashed_strings(fit, node))
+    if regions.names_stop(configuration) > ranges[-1].stop:
+        return None  # a covered property whose name is not covered could be given another meaning
+    digest = Message(ranges).digest(fit.tree.source, algorithm.hash_name)
+    value = fit.tree.value(node.properties["value"])
+    for key in trust.keys:
+        if isinstance(key.key, rsa.RSAPublicKey) and key.size_bits == bits and _verifies(key, algorithm, digest, value):
+            found = ExistingSignature(name=f"{configuration.name}/{node.name}", algorithm=algo, signer=key.fingerprint)
+            return _Valid(signature=found, key=key)
+    return None
+
+
+def _verifies(key: PublicKey, algorithm: Algorithm, digest: bytes, value: bytes) -> bool:
+    try:
+        key.verify(algorithm, digest, value)
+    except VerificationError:
+        return False
+    return True
