@@ -1,0 +1,127 @@
+"""The worker process of one partition: ``python -m sealwright.keystores.worker``, started by ``worker_client``.
+
+Its standard input is one end of a socket pair; keystore and secret come over it, never as arguments or environment.
+One thread, one login: PKCS#11 modules share a login among all sessions of a process, so a partition is only as separate
+as its process.  It does not authorise; its parent does.  When the keystore becomes unavailable it says so and exits:
+a new process is what revives a token.  Frames: ``keystores.frames``.
+"""
+
+import ctypes
+import os
+import resource
+import signal
+import socket
+import sys
+from collections.abc import Sequence
+from types import TracebackType
+
+from sealwright.core.errors import Code, FormatError, SealwrightError, UnavailableError
+from sealwright.keystores import frames
+from sealwright.keystores.frames import Failure, Item
+from sealwright.keystores.interface import Keystore
+from sealwright.keystores.opening import open_keystore
+from sealwright.keystores.secrets import Secret
+
+_PR_SET_DUMPABLE = 4
+
+
+def main() -> int:
+    """Serve until the parent closes the channel (0), or the keystore is of no more use (75, 78)."""
+    harden()
+    with take_channel() as channel:
+        try:
+            return serve(channel)
+        except (EOFError, OSError):
+            return 0
+        except FormatError as e:
+            sys.stderr.write(f"sealwright: worker: {e.message}\n")
+            return e.exit_code
+
+
+def serve(channel: socket.socket) -> int:
+    """Open the keystore that the first frame names, then answer request after request."""
+    try:
+        keystore = _open(channel)
+    except SealwrightError as e:
+        _send(channel, [Failure.of(e)])
+        return e.exit_code
+    _send(channel, [b""])
+    try:
+        while _answer(channel, keystore):
+            pass
+    finally:
+        keystore.close()
+    return UnavailableError.exit_code
+
+
+def harden() -> None:
+    """No core dump, no debugger of the same user, no descriptor of the parent; Ctrl-C is the parent's business."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0):
+        raise OSError("prctl(PR_SET_DUMPABLE) was refused")
+    os.closerange(3, os.sysconf("SC_OPEN_MAX"))
+    sys.excepthook = _report_without_values
+
+
+def take_channel() -> socket.socket:
+    """Move the channel from standard input, where a module might read, to a descriptor of its own."""
+    channel = socket.socket(fileno=os.dup(0))
+    null = os.open(os.devnull, os.O_RDWR)
+    os.dup2(null, 0)
+    os.close(null)
+    return channel
+
+
+def _open(channel: socket.socket) -> Keystore:
+    parts = frames.receive(channel)
+    if len(parts) != 2:
+        raise FormatError("the first frame holds keystore and secret", code=Code.INVALID_FRAME)
+    uri, secret = parts
+    return open_keystore(uri.decode(), Secret(secret))
+
+
+def _answer(channel: socket.socket, keystore: Keystore) -> bool:
+    """Answer one request; False when the keystore is of no more use."""
+    parts = frames.receive(channel)
+    answers: list[bytes | Failure]
+    match parts[:1]:
+        case [frames.SIGN]:
+            answers = [_sign(keystore, item) for item in frames.unpack_items(parts[1:])]
+        case [frames.KEYS] if len(parts) == 1:
+            answers = _keys(keystore)
+        case _:
+            answers = [Failure(code=Code.INVALID_FRAME, message="unknown request")]
+    _send(channel, answers)
+    return not any(isinstance(a, Failure) and a.code is Code.KEYSTORE_UNAVAILABLE for a in answers)
+
+
+def _sign(keystore: Keystore, item: Item) -> bytes | Failure:
+    try:
+        return keystore.sign(item.fingerprint, item.algorithm, item.payload)
+    except SealwrightError as e:
+        return Failure.of(e)
+
+
+def _keys(keystore: Keystore) -> list[bytes | Failure]:
+    try:
+        return [key.spki_der for key in keystore.public_keys().values()]
+    except SealwrightError as e:
+        return [Failure.of(e)]
+
+
+def _send(channel: socket.socket, answers: Sequence[bytes | Failure]) -> None:
+    channel.sendall(frames.encode(map(frames.pack_answer, answers)))
+
+
+def _report_without_values(kind: type[BaseException], _value: BaseException, trace: TracebackType | None) -> None:
+    """Name the place of a bug, but not the message of the exception: it could repeat what must stay here."""
+    places = []
+    while trace is not None:
+        places.append(f"{trace.tb_frame.f_code.co_name}:{trace.tb_lineno}")
+        trace = trace.tb_next
+    sys.stderr.write(f"sealwright: worker: {kind.__name__} in {' > '.join(places)}\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
