@@ -1,11 +1,12 @@
 """Firmware formats: one pure module each.  This list is what is supported."""
 
 from sealwright.core.images import ByteSource
-from sealwright.formats import fit, raw
+from sealwright.formats import fit, pe, raw
 from sealwright.formats.interface import Format
 
 FORMATS: dict[str, Format] = {
     fit.name: fit,
+    pe.name: pe,
     raw.name: raw,  # last: it claims no image, it takes what is left
 }
 

@@ -23,7 +23,6 @@ from sealwright.formats.cms_shapes import (
     digest_identifier,
     signature_identifier,
 )
-from sealwright.formats.der import explicit
 from sealwright.formats.interface import SigningKey, Slot
 
 SLOT = "signature"
@@ -96,7 +95,7 @@ class Draft:
         algorithm = self.key.algorithm
         check_signature(self.key.public_key, algorithm, self.signed_attributes, signatures[SLOT])
         digest_algorithm = digest_identifier(algorithm)
-        content = {} if self.content is None else {"content": core.Any.load(explicit(self.content))}
+        content = {} if self.content is None else {"content": [core.Any.load(self.content)]}
         certificates = [x509.Certificate.load(der) for der in self.key.certificates]
         leaf = certificates[0]
         signer = {

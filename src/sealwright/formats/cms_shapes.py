@@ -15,13 +15,18 @@ DATA = "1.2.840.113549.1.7.1"
 SIGNED_DATA = "1.2.840.113549.1.7.2"
 
 
-class EncapsulatedContent(core.Sequence):  # type: ignore[misc]
-    """EncapsulatedContentInfo, and the ContentInfo that PKCS #7 has in its place."""
+class Explicit(core.SequenceOf):  # type: ignore[misc]
+    """What stands in an explicit tag, as a list of one: asn1crypto loses the tag around an ANY."""
 
-    # ANY holds the [0] and what is inside: an OCTET STRING in CMS, any type in PKCS #7 (Authenticode).
+    _child_spec = core.Any
+
+
+class EncapsulatedContent(core.Sequence):  # type: ignore[misc]
+    """EncapsulatedContentInfo (an OCTET STRING), and the ContentInfo that PKCS #7 has in its place (any type)."""
+
     _fields: ClassVar[list[Any]] = [
         ("content_type", core.ObjectIdentifier),
-        ("content", core.Any, {"optional": True}),
+        ("content", Explicit, {"implicit": 0, "optional": True}),
     ]
 
 

@@ -1,4 +1,4 @@
-"""DER by hand as far as it takes: a guard before a lenient parser, and tags put on and taken off.
+"""DER by hand as far as it takes: a guard before a lenient parser, and what stands behind a tag.
 
 Reference: X.690, sections 8.1 and 10.1.
 """
@@ -8,7 +8,6 @@ from asn1crypto import parser
 from sealwright.core.errors import FormatError
 
 MAX_DEPTH = 32
-CONTEXT = 2  # class bits of a tag
 
 
 def check_der(data: bytes) -> None:
@@ -19,7 +18,7 @@ def check_der(data: bytes) -> None:
         if depth > MAX_DEPTH:
             raise FormatError(f"DER nested deeper than {MAX_DEPTH}", at=at)
         while at < stop:
-            value, end = _extent(data, at, stop)
+            value, end = extent(data, at, stop)
             if data[at] & 0x20:
                 pending.append((value, end, depth + 1))
             if depth == 0 and end != stop:
@@ -34,21 +33,7 @@ def octets(element: bytes) -> bytes:
     return bytes(parser.parse(element, strict=True)[4])
 
 
-def explicit(element: bytes) -> bytes:
-    """Put [0] EXPLICIT around a DER element."""
-    return bytes(parser.emit(CONTEXT, 1, 0, element))
-
-
-def unwrap(element: bytes) -> bytes:
-    """Take [0] EXPLICIT off a DER element; ``FormatError`` if another tag is there."""
-    kind, _, tag, _, inner, _ = parser.parse(element, strict=True)
-    if (kind, tag) != (CONTEXT, 0):
-        raise FormatError(f"DER tag {element[0]:#04x} where [0] is expected")
-    check_der(inner)
-    return bytes(inner)
-
-
-def _extent(data: bytes, at: int, stop: int) -> tuple[int, int]:
+def extent(data: bytes, at: int, stop: int) -> tuple[int, int]:
     """Return where the contents of the element at ``at`` start and end (X.690, sections 8.1 and 10.1)."""
     if stop - at < 2:
         raise FormatError("DER element is cut short", at=at)

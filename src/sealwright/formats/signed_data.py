@@ -18,7 +18,7 @@ from sealwright.formats.cms_shapes import (
     digest_name,
     signature_identifier,
 )
-from sealwright.formats.der import check_der, unwrap
+from sealwright.formats.der import check_der
 from sealwright.formats.interface import Trust
 
 MAX_DER_BYTES = 1 << 20
@@ -102,7 +102,7 @@ def _read(outer: Any) -> SignedData:
     algorithm = _algorithm(digest_algorithm, signer["signature_algorithm"])
     return SignedData(
         content_type=encapsulated["content_type"].dotted,
-        content=None if isinstance(content, core.Void) else unwrap(content.dump()),
+        content=None if isinstance(content, core.Void) else _only(content).dump(),
         digest_algorithm=digest_algorithm,
         message_digest=attributes["message_digest"].native,
         signing_time=_seconds(attributes.get("signing_time")),
@@ -144,6 +144,12 @@ def _certificate(certificates: Any, sid: Any) -> Certificate:
     if len(found) != 1:
         raise FormatError(f"CMS holds {len(found)} certificates of its signer, expected one")
     return found[0]
+
+
+def _only(content: Any) -> Any:
+    if len(content) != 1:
+        raise FormatError(f"CMS content of {len(content)} elements, expected one")
+    return content[0]
 
 
 def _seconds(time: Any) -> int | None:

@@ -17,6 +17,30 @@ GNUTLS_3_7 = TargetProfile(
     formats=frozenset({"raw"}),
     algorithms=frozenset(Algorithm) - {Algorithm.RSA_PSS_SHA384, Algorithm.RSA_PSS_SHA512},
 )
+UEFI_ALGORITHMS = frozenset({Algorithm.RSA_PKCS1_SHA256})
+UEFI_KEY_SIZES = frozenset({2048, 3072, 4096})
+OVMF = TargetProfile(
+    name="ovmf",
+    description="edk2 for virtual machines: any one signature of several may match db; ECDSA is refused.",
+    formats=frozenset({"uefi-pe"}),
+    algorithms=UEFI_ALGORITHMS,
+    key_sizes_bits=UEFI_KEY_SIZES,
+)
+SBVERIFY_0_9 = TargetProfile(
+    name="sbverify-0.9",
+    description="`sbverify --cert` of Debian 12: SHA-256 only.",
+    formats=frozenset({"uefi-pe"}),
+    algorithms=UEFI_ALGORITHMS,
+    key_sizes_bits=UEFI_KEY_SIZES,
+)
+OSSLSIGNCODE_2_9 = TargetProfile(
+    name="osslsigncode-2.9",
+    description="`osslsigncode verify` up to 2.9: it calls a table of several WIN_CERTIFICATEs corrupted.",
+    formats=frozenset({"uefi-pe"}),
+    algorithms=UEFI_ALGORITHMS,
+    key_sizes_bits=UEFI_KEY_SIZES,
+    limits={"signatures": "1"},
+)
 UBOOT_QEMU_ARM64 = TargetProfile(
     name="u-boot-2023.01-qemu-arm64",
     description="U-Boot of Debian 12 for QEMU's arm64 machine; no PSS, no ECDSA.",
@@ -25,4 +49,6 @@ UBOOT_QEMU_ARM64 = TargetProfile(
     key_sizes_bits=frozenset({2048, 3072, 4096}),
 )
 
-TARGETS: dict[str, TargetProfile] = {target.name: target for target in (OPENSSL_3_0, GNUTLS_3_7, UBOOT_QEMU_ARM64)}
+TARGETS: dict[str, TargetProfile] = {
+    target.name: target for target in (OPENSSL_3_0, GNUTLS_3_7, UBOOT_QEMU_ARM64, OVMF, SBVERIFY_0_9, OSSLSIGNCODE_2_9)
+}

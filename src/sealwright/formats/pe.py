@@ -1,0 +1,227 @@
+"""UEFI programs (PE32 and PE32+) with Authenticode signatures, as Secure Boot and shim verify them.
+
+The image digest covers the file in its order, without CheckSum, the directory entry of the certificate table, and the
+table itself (``pe_layout``); the signature covers the digest (``authenticode``).  One pass reads a file of any size.
+Reference: UEFI 2.10, section 32.2.4; ``docs/formats/uefi-pe.md``.
+"""
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from sealwright.core import records
+from sealwright.core.errors import Code, FormatError, VerificationError
+from sealwright.core.images import ByteSource, Range, read_chunks
+from sealwright.core.patches import Edit, Patch
+from sealwright.formats import authenticode, cms, pe_layout
+from sealwright.formats.authenticode import Signature
+from sealwright.formats.interface import Inspection, SigningKey, Slot, TargetProfile, Trust, Verified
+from sealwright.formats.pe_checksum import WordSum
+from sealwright.formats.pe_layout import DIRECTORY, UEFI_SUBSYSTEMS, WIN_CERTIFICATE, Layout, aligned
+
+name = "uefi-pe"
+MAX_CERTIFICATES_BYTES = 60_000  # edk2 reads lengths of two bytes only, so the whole PKCS#7 stays below 64 KiB
+MAX_FILE_BYTES = 0xFFFFFFFF
+MAX_SBAT_BYTES = 4096
+SIGNATURES = "signatures"  # limit of a target profile: how many WIN_CERTIFICATEs it reads
+MACHINES = {
+    0x14C: "IA-32",
+    0x1C2: "Arm",
+    0x200: "Itanium",
+    0xEBC: "EFI byte code",
+    0x5032: "RISC-V 32",
+    0x5064: "RISC-V 64",
+    0x6264: "LoongArch 64",
+    0x8664: "x86-64",
+    0xAA64: "AArch64",
+}
+
+
+class Existing(StrEnum):
+    """What to do with an image that is signed already."""
+
+    REFUSE = "refuse"
+    APPEND = "append"  # add a WIN_CERTIFICATE, keep the others
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What the caller chooses."""
+
+    existing: Existing = Existing.REFUSE
+    signing_time: records.Time | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """An image hashed and summed, its signature laid out."""
+
+    layout: Layout
+    table_entry: bytes
+    words: WordSum
+    """Of the whole old file without CheckSum and directory entry."""
+    draft: cms.Draft
+    options: Mapping[str, Any]
+
+    @property
+    def slots(self) -> tuple[Slot, ...]:
+        return (self.draft.slot(),)
+
+    def assemble(self, signatures: Mapping[str, bytes]) -> Patch:
+        """Return the edits: CheckSum, directory entry, and the WIN_CERTIFICATE at the end."""
+        certificate = _win_certificate(self.draft.assemble(signatures))
+        layout = self.layout
+        padding = bytes(aligned(layout.size) - layout.size)
+        end = layout.size + len(padding) + len(certificate)
+        if end > MAX_FILE_BYTES:
+            raise FormatError(f"signed image would have {end} bytes, PE ends at {MAX_FILE_BYTES}")
+        start = layout.table.start if layout.table else layout.size + len(padding)
+        table_entry = DIRECTORY.pack(start, end - start)
+        words = self.words.copy()
+        words.add(layout.table_entry_at, table_entry)
+        words.add(layout.size, padding + certificate)
+        return Patch(
+            old_size=layout.size,
+            edits=(
+                Edit(offset=layout.checksum_at, old=layout.checksum, new=words.checksum(end)),
+                Edit(offset=layout.table_entry_at, old=self.table_entry, new=table_entry),
+                Edit(offset=layout.size, old=b"", new=padding + certificate),
+            ),
+        )
+
+
+def matches(image: ByteSource) -> bool:
+    """Say whether the magic numbers of PE are there."""
+    try:
+        magic, at = pe_layout.DOS_HEADER.unpack(image.read(0, pe_layout.DOS_HEADER.size))
+        return bool(magic == b"MZ" and image.read(at, 4) == b"PE\0\0")
+    except FormatError:
+        return False
+
+
+def inspect(image: ByteSource) -> Inspection:
+    """Describe the image and the signatures it carries."""
+    layout = pe_layout.read(image)
+    return Inspection(
+        format=name,
+        facts=_facts(image, layout),
+        signatures=tuple(s.describe(f"certificate-{n}") for n, s in enumerate(_signatures(image, layout), 1)),
+        covered=layout.covered,
+        uncovered=layout.uncovered,
+    )
+
+
+def prepare(
+    image: ByteSource, keys: Sequence[SigningKey], options: Mapping[str, Any], target: TargetProfile
+) -> Prepared:
+    """Hash and sum the image in one pass and lay out the signature."""
+    chosen = records.load(Options, dict(options))
+    key = cms.only_key(keys, name)
+    authenticode.UEFI.check(name, key)
+    target.check(name, key)
+    if sum(map(len, key.certificates)) > MAX_CERTIFICATES_BYTES:
+        raise FormatError(
+            f"certificates of more than {MAX_CERTIFICATES_BYTES} bytes",
+            code=Code.TARGET_CANNOT_VERIFY,
+            hint="firmware takes a signature of less than 64 KiB: leave out issuers",
+        )
+    layout = pe_layout.read(image)
+    _check_existing(_signatures(image, layout), chosen.existing, target)
+    words = WordSum()
+    digest = _image_digest(image, layout, words)
+    if layout.table:
+        for at, chunk in _positioned(image, layout.table):
+            words.add(at, chunk)
+    return Prepared(
+        layout=layout,
+        table_entry=image.read(layout.table_entry_at, DIRECTORY.size),
+        words=words,
+        draft=authenticode.draft(key, digest, chosen.signing_time),
+        options=records.dump(chosen),
+    )
+
+
+def verify(image: ByteSource, trust: Trust, sidecars: Mapping[str, bytes]) -> Verified:  # noqa: ARG001  (none here)
+    """Check every signature by a trusted key; one at least must be there, those of strangers do not count."""
+    layout = pe_layout.read(image)
+    signatures = _signatures(image, layout)
+    if not signatures:
+        raise VerificationError("image carries no signature")
+    known = {key.spki_der for key in trust.keys}
+    ours = [(n, s) for n, s in enumerate(signatures, 1) if s.signed.spki_der in known] or [(1, signatures[0])]
+    keys = tuple(signature.verify(trust) for _, signature in ours)
+    digest = _image_digest(image, layout, None)
+    for _, signature in ours:
+        if signature.image_digest != digest:
+            raise VerificationError(
+                "image is not the one that was signed",
+                expected=signature.image_digest.hex(),
+                got=digest.hex(),
+                code=Code.IMAGE_MISMATCH,
+            )
+    return Verified(format=name, signatures=tuple(s.describe(f"certificate-{n}") for n, s in ours), keys=keys)
+
+
+def _check_existing(signatures: tuple[Signature, ...], existing: Existing, target: TargetProfile) -> None:
+    if signatures and existing is Existing.REFUSE:
+        raise FormatError(
+            f"image is already signed by {', '.join(s.signed.signer for s in signatures)}",
+            code=Code.ALREADY_SIGNED,
+            hint="option existing=append adds a signature and keeps the others",
+        )
+    most = int(target.limits.get(SIGNATURES, pe_layout.MAX_CERTIFICATES))
+    if len(signatures) >= most:
+        raise FormatError(
+            f"image has {len(signatures)} signatures, target {target.name} reads no more than {most}",
+            code=Code.TARGET_CANNOT_VERIFY,
+        )
+
+
+def _signatures(image: ByteSource, layout: Layout) -> tuple[Signature, ...]:
+    if layout.table is None:
+        return ()
+    return tuple(authenticode.parse(der) for der in pe_layout.read_certificates(image, layout.table))
+
+
+def _image_digest(image: ByteSource, layout: Layout, words: WordSum | None) -> bytes:
+    """Hash what the signature covers, adding it to ``words`` on the way."""
+    state = hashlib.new(authenticode.DIGEST)
+    for part in layout.covered:
+        for at, chunk in _positioned(image, part):
+            state.update(chunk)
+            if words:
+                words.add(at, chunk)
+    state.update(bytes(aligned(layout.end) - layout.end))  # the padding that will stand before the table
+    return state.digest()
+
+
+def _positioned(image: ByteSource, part: Range) -> Iterator[tuple[int, bytes]]:
+    at = part.start
+    for chunk in read_chunks(image, part.start, part.stop):
+        yield at, chunk
+        at += len(chunk)
+
+
+def _win_certificate(der: bytes) -> bytes:
+    length = WIN_CERTIFICATE.size + len(der)
+    header = WIN_CERTIFICATE.pack(length, pe_layout.WIN_CERT_REVISION_2_0, pe_layout.WIN_CERT_TYPE_PKCS_SIGNED_DATA)
+    return header + der + bytes(aligned(length) - length)
+
+
+def _facts(image: ByteSource, layout: Layout) -> dict[str, str]:
+    facts = {
+        "Kind": "PE32+" if layout.magic == 0x20B else "PE32",
+        "Machine": MACHINES.get(layout.machine, f"{layout.machine:#x}"),
+        "Subsystem": UEFI_SUBSYSTEMS[layout.subsystem],
+        "Entry point": f"{layout.entry_point:#x}",
+        "Sections": ", ".join(f"{s.name} ({s.size} bytes at {s.start:#x})" for s in layout.sections),
+        "Size": f"{layout.size} bytes",
+    }
+    sbat = next((s for s in layout.sections if s.name == ".sbat"), None)
+    if sbat:
+        text = image.read(sbat.start, min(sbat.size, sbat.virtual_size, MAX_SBAT_BYTES))
+        lines = text.rstrip(b"\0").decode("ascii", "replace").splitlines()
+        facts["SBAT"] = "; ".join("".join(c if c.isprintable() else "?" for c in line) for line in lines)
+    return facts
