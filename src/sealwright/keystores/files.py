@@ -92,8 +92,7 @@ class FilesCeremony:
 
     def import_key(self, label: str, private_key: PrivateKey, certificates: Sequence[bytes]) -> CreatedKey:
         """Seal a key into its file; the key is durable when this returns."""
-        public = private_keys.public_half(private_key)
-        ordered = private_keys.own_first(public, tuple(certificates))
+        public, ordered = private_keys.check_importable(private_key, tuple(certificates))
         self._partition.store(label, public, private_key, ordered)
         return CreatedKey(label=label, public_key=public, grade=Grade.SOFTWARE, certificates=ordered)
 

@@ -108,8 +108,7 @@ class Pkcs11Ceremony:
 
     def import_key(self, label: str, private_key: PrivateKey, certificates: Sequence[bytes]) -> CreatedKey:
         """Store an existing key pair; it was outside once, so it is graded ``software``."""
-        public = private_keys.public_half(private_key)
-        ordered = private_keys.own_first(public, tuple(certificates))
+        public, ordered = private_keys.check_importable(private_key, tuple(certificates))
         session = self._login.session
         public_object, private_object = pkcs11_keys.import_objects(
             private_key, label, bytes.fromhex(public.fingerprint)

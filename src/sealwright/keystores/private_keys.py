@@ -15,6 +15,7 @@ from sealwright.core.keys import Algorithm, PublicKey, hash_of, rsa_padding
 
 PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
 MAX_KEY_FILE_BYTES = 1 << 20
+_UNSUPPORTED = "its type, curve or size is not supported"
 
 _CURVES: dict[Algorithm, ec.EllipticCurve] = {
     Algorithm.ECDSA_P256_SHA256: ec.SECP256R1(),
@@ -58,12 +59,20 @@ def load_private_key(data: bytes, passphrase: bytes | None) -> tuple[PrivateKey,
     if len(data) > MAX_KEY_FILE_BYTES:
         raise _not_a_key(f"{len(data)} bytes, at most {MAX_KEY_FILE_BYTES} are read")
     key, certificates = _read(data, passphrase)
-    if not isinstance(key, PrivateKey) or not _is_supported(public_half(key)):
-        raise _not_a_key("its type, curve or size is not supported")
-    return key, own_first(public_half(key), certificates)
+    if not isinstance(key, PrivateKey):
+        raise _not_a_key(_UNSUPPORTED)
+    return key, check_importable(key, certificates)[1]
 
 
-def own_first(key: PublicKey, certificates: tuple[bytes, ...]) -> tuple[bytes, ...]:
+def check_importable(key: PrivateKey, certificates: tuple[bytes, ...]) -> tuple[PublicKey, tuple[bytes, ...]]:
+    """Return public half and ordered certificates; ``FormatError`` for a key that signs nothing of ours."""
+    public = public_half(key)
+    if not _is_supported(public):
+        raise _not_a_key(_UNSUPPORTED)
+    return public, _own_first(public, certificates)
+
+
+def _own_first(key: PublicKey, certificates: tuple[bytes, ...]) -> tuple[bytes, ...]:
     """Put the certificate of ``key`` first; ``FormatError`` if there are certificates but none is of this key."""
     own = [c for c in certificates if _certified_key(c) == key.spki_der]
     if certificates and not own:

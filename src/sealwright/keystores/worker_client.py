@@ -82,8 +82,7 @@ class Worker:
         ours, theirs = socketpair()
         ours.settimeout(self._timeout_seconds)
         with theirs:
-            process = subprocess.Popen(_COMMAND, stdin=theirs.fileno(), stdout=subprocess.DEVNULL)  # noqa: S603  # fixed
-        self._running = process, ours
+            self._running = subprocess.Popen(_COMMAND, stdin=theirs.fileno(), stdout=subprocess.DEVNULL), ours  # noqa: S603
         self._log_in(ours)
         return ours
 
@@ -115,8 +114,7 @@ class Worker:
         if self._running:
             (process, channel), self._running = self._running, None
             channel.close()  # a worker that is well ends by this
-            with suppress(subprocess.TimeoutExpired):
-                process.wait(patience_seconds)
-            process.kill()
-            with suppress(subprocess.TimeoutExpired):  # one stuck in a driver for ever is not waited for
-                process.wait(5.0)
+            for seconds in (patience_seconds, 5.0):  # one stuck in a driver for ever is not waited for
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(seconds)
+                process.kill()
