@@ -62,6 +62,10 @@ class Draft:
     signing_time: int | None = None
     """Unix seconds.  It is inside the signed bytes, so it belongs to the frozen options."""
 
+    def __post_init__(self) -> None:
+        if self.signing_time is not None and not 0 <= self.signing_time <= MAX_SIGNING_TIME:
+            raise _invalid(f"signing_time {self.signing_time} is outside 0..{MAX_SIGNING_TIME}")
+
     @property
     def signed_attributes(self) -> bytes:
         """The DER SET OF signed attributes: the message to sign (RFC 5652, section 5.4)."""
@@ -119,8 +123,6 @@ class Draft:
 
 
 def _time(seconds: int) -> Any:
-    if not 0 <= seconds <= MAX_SIGNING_TIME:
-        raise _invalid(f"signing_time {seconds} is outside 0..{MAX_SIGNING_TIME}")
     kind = "utc_time" if seconds < FIRST_GENERALIZED_TIME else "generalized_time"
     return cms.Time(name=kind, value=datetime.fromtimestamp(seconds, UTC))
 
