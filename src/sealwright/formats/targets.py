@@ -49,6 +49,36 @@ UBOOT_QEMU_ARM64 = TargetProfile(
     key_sizes_bits=frozenset({2048, 3072, 4096}),
 )
 
+MCUBOOT = TargetProfile(
+    name="mcuboot",
+    description="MCUboot; which of the two algorithms is decided when it is built.",
+    formats=frozenset({"mcuboot"}),
+    algorithms=frozenset({Algorithm.ECDSA_P256_SHA256, Algorithm.ED25519}),
+)
+MCUBOOT_ECDSA_P256 = TargetProfile(
+    name="mcuboot-ecdsa-p256",
+    description="MCUboot built with MCUBOOT_SIGN_EC256.",
+    formats=frozenset({"mcuboot"}),
+    algorithms=frozenset({Algorithm.ECDSA_P256_SHA256}),
+)
+MCUBOOT_ED25519 = TargetProfile(
+    name="mcuboot-ed25519",
+    description="MCUboot built with MCUBOOT_SIGN_ED25519.",
+    formats=frozenset({"mcuboot"}),
+    algorithms=frozenset({Algorithm.ED25519}),
+)
+
 TARGETS: dict[str, TargetProfile] = {
-    target.name: target for target in (OPENSSL_3_0, GNUTLS_3_7, UBOOT_QEMU_ARM64, OVMF, SBVERIFY_0_9, OSSLSIGNCODE_2_9)
+    target.name: target
+    for target in (
+        OPENSSL_3_0,
+        GNUTLS_3_7,
+        UBOOT_QEMU_ARM64,
+        OVMF,
+        SBVERIFY_0_9,
+        OSSLSIGNCODE_2_9,
+        MCUBOOT,
+        MCUBOOT_ECDSA_P256,
+        MCUBOOT_ED25519,
+    )
 }
