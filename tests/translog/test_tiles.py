@@ -47,6 +47,12 @@ def test_a_path_in_another_spelling_is_refused(path):
         parse_path(path)
 
 
+@pytest.mark.parametrize(("level", "index", "width"), [(0, -1, 1), (-1, 0, 1), (64, 0, 1), (0, 0, 0), (0, 0, 257)])
+def test_a_tile_that_cannot_be_is_refused(level, index, width):
+    with pytest.raises(FormatError, match="not the place of a tile"):
+        Tile(level, index, width)
+
+
 @given(st.text(alphabet="tile/0123456789xp.nrs", max_size=60))
 def test_any_text_is_a_path_or_a_format_error(text):
     with suppress(FormatError):

@@ -107,6 +107,12 @@ class LogStore(LogReader):
         """Recompute everything from the entries; ``VerificationError`` names the first difference."""
         return super().verify_all(log_key or self._signer.verifier_key, progress)
 
+    def _settle(self) -> None:
+        # A copy may hold a head that was committed a moment ago; it leaves only once the guard knows that head.
+        with self._mutex:
+            if self._uncertain:
+                self._load()
+
     def _grow(self, old: Checkpoint, entries: Sequence[bytes], leaves: list[bytes]) -> tuple[Checkpoint, bytes]:
         tree = self._tree.copy()
         tree.extend(leaves)

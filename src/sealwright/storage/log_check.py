@@ -48,7 +48,7 @@ def verify_head(head: Checkpoint, note: bytes, log_key: VerifierKey) -> None:
 
 def _verify_tiles(connection: sqlite3.Connection, size: int, progress: Progress) -> Edge:
     edge, count = Edge(), 0
-    cursor = connection.execute("SELECT number, content FROM entry ORDER BY number")
+    cursor = connection.execute("SELECT number, CAST(content AS BLOB) FROM entry ORDER BY number")
     while rows := cursor.fetchmany(TILE_WIDTH):
         if [number for number, _ in rows] != list(range(count, count + len(rows))):
             raise damaged(f"lacks entries from {count} on")

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from sealwright.core.errors import Code, ConfigurationError, UnavailableError, VerificationError
 from sealwright.translog.checkpoints import Checkpoint
-from sealwright.translog.merkle import HASH_BYTES
+from sealwright.translog.merkle import HASH_BYTES, MAX_SIZE
 from sealwright.translog.proofs import Subtree
 from sealwright.translog.tiles import TILE_HEIGHT, TILE_WIDTH, Tile, perfect_root
 
@@ -22,12 +22,14 @@ APPLICATION_ID = 0x53574C47  # "SWLG": tells the file from any other SQLite data
 BUSY_SECONDS = 10.0
 
 _SCHEMA = f"""
-CREATE TABLE entry (number INTEGER PRIMARY KEY, content BLOB NOT NULL);
-CREATE TABLE tile (level INTEGER, number INTEGER, hashes BLOB NOT NULL, PRIMARY KEY (level, number)) WITHOUT ROWID;
+CREATE TABLE entry (number INTEGER PRIMARY KEY, content BLOB NOT NULL) STRICT;
+CREATE TABLE tile (
+    level INTEGER NOT NULL, number INTEGER NOT NULL, hashes BLOB NOT NULL, PRIMARY KEY (level, number)
+) STRICT, WITHOUT ROWID;
 CREATE TABLE head (
     one INTEGER PRIMARY KEY CHECK (one = 1),
     origin TEXT NOT NULL, size INTEGER NOT NULL, root BLOB NOT NULL, checkpoint BLOB NOT NULL
-);
+) STRICT;
 CREATE TRIGGER entry_never_changes BEFORE UPDATE ON entry BEGIN SELECT RAISE(ABORT, 'log entries never change'); END;
 CREATE TRIGGER entry_never_goes BEFORE DELETE ON entry BEGIN SELECT RAISE(ABORT, 'log entries are never deleted'); END;
 PRAGMA application_id = {APPLICATION_ID};
@@ -152,7 +154,8 @@ class Readers:
 def read_head(connection: sqlite3.Connection) -> tuple[Checkpoint, bytes]:
     """Return the newest committed head and the checkpoint that was signed for it."""
     row = connection.execute("SELECT origin, size, root, checkpoint FROM head").fetchone()
-    if row is None:
+    # Types are checked because a copy that came from elsewhere may have been made with other tables.
+    if row is None or [type(value) for value in row] != [str, int, bytes, bytes] or not 0 <= row[1] <= MAX_SIZE:
         raise damaged("has no head")
     origin, size, root, note = row
     return Checkpoint(origin=origin, size=size, root=root), note
@@ -184,7 +187,7 @@ def write_growth(
 def read_entries(connection: sqlite3.Connection, start: int, stop: int) -> list[bytes]:
     """Return the entries ``[start, stop)``."""
     rows = connection.execute(
-        "SELECT content FROM entry WHERE number >= ? AND number < ? ORDER BY number", (start, stop)
+        "SELECT CAST(content AS BLOB) FROM entry WHERE number >= ? AND number < ? ORDER BY number", (start, stop)
     )
     entries = [content for (content,) in rows]
     if len(entries) != stop - start:
@@ -194,7 +197,9 @@ def read_entries(connection: sqlite3.Connection, start: int, stop: int) -> list[
 
 def read_tile(connection: sqlite3.Connection, level: int, index: int, width: int) -> bytes:
     """Return the first ``width`` hashes of a tile."""
-    row = connection.execute("SELECT hashes FROM tile WHERE level = ? AND number = ?", (level, index)).fetchone()
+    row = connection.execute(
+        "SELECT CAST(hashes AS BLOB) FROM tile WHERE level = ? AND number = ?", (level, index)
+    ).fetchone()
     content: bytes = row[0][: width * HASH_BYTES] if row else b""
     if len(content) != width * HASH_BYTES:
         raise damaged(f"lacks hashes of tile {level}/{index}")

@@ -19,7 +19,7 @@ from sealwright.storage.log_database import publish
 
 SLOT_BYTES = 8192
 _HEADER = struct.Struct(">8sQI32s")  # magic, generation, length of the note, SHA-256 of generation, length and note
-_MAGIC = b"SWGUARD1"
+MAGIC = b"SWGUARD1"
 MAX_NOTE_BYTES = SLOT_BYTES - _HEADER.size
 
 
@@ -104,7 +104,7 @@ def lock(descriptor: int, path: Path) -> None:
 def _slot(generation: int, note: bytes) -> bytes:
     if len(note) > MAX_NOTE_BYTES:
         raise RefusedError(f"checkpoint of {len(note)} bytes, the guard takes {MAX_NOTE_BYTES}", code=Code.TOO_LARGE)
-    return _HEADER.pack(_MAGIC, generation, len(note), _checksum(generation, note)) + note
+    return _HEADER.pack(MAGIC, generation, len(note), _checksum(generation, note)) + note
 
 
 def _checksum(generation: int, note: bytes) -> bytes:
@@ -118,7 +118,7 @@ def _newest(data: bytes, path: Path) -> tuple[int, bytes]:
         slot = data[at : at + SLOT_BYTES].ljust(SLOT_BYTES, b"\0")
         magic, generation, length, checksum = _HEADER.unpack_from(slot)
         note = slot[_HEADER.size : _HEADER.size + min(length, MAX_NOTE_BYTES)]
-        if magic == _MAGIC and checksum == _checksum(generation, note) and len(note) == length:
+        if magic == MAGIC and checksum == _checksum(generation, note) and len(note) == length:
             whole.append((generation, note))
     if not whole:
         raise RefusedError(f"guard {path} is damaged", code=Code.LOG_INCONSISTENT, hint=SUCCESSOR_HINT)

@@ -14,7 +14,7 @@ from sealwright.storage.log_database import Progress, Readers
 from sealwright.translog import proofs
 from sealwright.translog.checkpoints import Checkpoint
 from sealwright.translog.notes import VerifierKey
-from sealwright.translog.tiles import MAX_LEVEL, TILE_HEIGHT, TILE_WIDTH, Tile, encode_bundle
+from sealwright.translog.tiles import TILE_HEIGHT, TILE_WIDTH, Tile, encode_bundle
 
 
 class LogReader:
@@ -59,8 +59,7 @@ class LogReader:
     def file(self, tile: Tile) -> bytes:
         """Return a tile or bundle as published; ``RefusedError`` (``not-found``) where the log does not reach."""
         level, start = tile.level or 0, tile.index * TILE_WIDTH
-        well_formed = 0 <= level <= MAX_LEVEL and start >= 0 and 1 <= tile.width <= TILE_WIDTH
-        if not well_formed or start + tile.width > self.size >> (TILE_HEIGHT * level):
+        if start + tile.width > self.size >> (TILE_HEIGHT * level):
             raise RefusedError(f"the log has no {tile.path}", code=Code.NOT_FOUND)
         with self._readers.reading() as connection:
             if tile.level is None:
@@ -114,7 +113,11 @@ class LogReader:
                 copy.execute("PRAGMA journal_mode = DELETE")  # one file, readable from read-only media
             finally:
                 copy.close()
+        self._settle()
         log_database.publish(draft, destination)
+
+    def _settle(self) -> None:
+        """Wait until everything committed is published; a reader has nothing to wait for."""
 
     def _check_range(self, start: int, stop: int) -> None:
         if not 0 <= start <= stop <= self.size:

@@ -11,13 +11,12 @@ from dataclasses import dataclass
 from hashlib import sha256
 
 from sealwright.core.errors import Code, FormatError, RefusedError
-from sealwright.translog.merkle import HASH_BYTES, MAX_SIZE
+from sealwright.translog.merkle import HASH_BYTES
 
 TILE_HEIGHT = 8
 TILE_WIDTH = 1 << TILE_HEIGHT
 TILE_BYTES = TILE_WIDTH * HASH_BYTES
 MAX_ENTRY_BYTES = 65_535
-MAX_LEVEL = MAX_SIZE.bit_length() // TILE_HEIGHT
 
 _LENGTH = struct.Struct(">H")
 # tile/<L or "entries">/<N>[.p/<W>]; N in groups of three digits, all but the last with an x.
@@ -31,6 +30,13 @@ class Tile:
     level: int | None
     index: int
     width: int = TILE_WIDTH
+
+    def __post_init__(self) -> None:
+        if not (0 <= (self.level or 0) <= 63 and self.index >= 0 and 1 <= self.width <= TILE_WIDTH):
+            raise FormatError(
+                f"not the place of a tile: level {self.level}, index {self.index}, width {self.width}",
+                code=Code.INVALID_DOCUMENT,
+            )
 
     @property
     def path(self) -> str:
@@ -58,7 +64,7 @@ def parse_path(path: str) -> Tile:
         int(number.replace("x", "").replace("/", "")),
         TILE_WIDTH if width is None else int(width),
     )
-    if tile.path != path:  # leading groups of zeros, or a partial width of 256 and more
+    if tile.path != path:  # leading groups of zeros, or a partial width of 256
         raise FormatError("not the only spelling of this tile's path", code=Code.INVALID_DOCUMENT)
     return tile
 
