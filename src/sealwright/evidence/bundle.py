@@ -76,6 +76,33 @@ class Evidence:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Dossier:
+    """What a server knows of a signed request: evidence for each of its artifacts, but for the patch.
+
+    ``signatures`` and ``messages`` are those of the whole request, in its order.  The client, which has the image,
+    makes one ``Evidence`` an artifact of it.
+    """
+
+    type: Literal["dossier"]
+    format: Literal[1]
+    instance: Digest
+    roots: Annotated[tuple[LoggedDocument, ...], Bounds(1, 256)]
+    policy: LoggedDocument
+    sections: Annotated[tuple[ProvenSection, ...], Bounds(1, 512)]
+    request: SignedDocument
+    votes: Annotated[tuple[SignedDocument, ...], Bounds(0, 64)]
+    reports: Annotated[tuple[SignedDocument, ...], Bounds(0, 256)]
+    intent: LoggedEntry
+    outcome: SignedDocument
+    outcome_index: Count
+    outcome_proof: Proof
+    followed: Proof
+    checkpoint: Annotated[bytes, Bounds(1, 65536)]
+    signatures: Annotated[tuple[Annotated[bytes, Bounds(1, 65536)], ...], Bounds(1, 200)]
+    messages: Annotated[tuple[Annotated[bytes, Bounds(0, 65536)], ...], Bounds(0, 200)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AsOf:
     """A point of the log known to whoever made the trust file."""
 

@@ -80,7 +80,7 @@ def verify_evidence(
     policy, _ = open_policy(evidence.policy.signed, root, root_digest, trust.instance)
     _verify_policy(evidence, trust, outcome, policy, opened)
     intent = _verify_outcome(evidence, outcome, root, opened)
-    sections = load_proven(policy, [(s.document, s.index, s.proof) for s in evidence.sections], trust.instance)
+    sections = load_proven(policy, [(s.document, s.index, s.proof) for s in evidence.sections], root, trust.instance)
     standing = Standing(
         instance=trust.instance,
         origin=trust.log,

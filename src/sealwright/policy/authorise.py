@@ -118,7 +118,7 @@ def evaluate(documents: Documents, standing: Standing, *, now: int) -> Approved:
             code=Code.GATES_NOT_MET,
         )
     ballots = tuple(check_vote(vote, checked, rules, standing, now=now) for vote in documents.votes)
-    _check_quorum(scope, ballots)
+    check_quorum(scope, ballots)
     return Approved(
         request=checked.request,
         request_digest=checked.digest,
@@ -276,7 +276,7 @@ def check_vote(signed: SignedDocument, checked: CheckedRequest, rules: str, stan
     return Ballot(vote=vote, digest=digest, person=person, authenticator=authenticator)
 
 
-def _check_quorum(scope: Scope, ballots: tuple[Ballot, ...]) -> None:
+def check_quorum(scope: Scope, ballots: tuple[Ballot, ...]) -> None:
     """Distinct people for every demand: any set of demands needs as many people as it asks for (Hall's theorem)."""
     demands = [
         (frozenset(group.roles), need, recomputed)

@@ -146,6 +146,10 @@ class LogState:
             raise RefusedError(f"root lists no signer {session.signer} here", code=Code.NOT_PERMITTED)
         digest = document_digest("session", self.instance, signed.document)
         verify_ed25519(the_envelope(signed, Code.SESSION_ENDED), digest, signer.key)
+        _, newest = self.sessions.get(session.signer, ("", -1))
+        if not newest < session.size <= index:
+            # It did not know the session before it, so it is not newer: an ended session, logged again, stays ended.
+            raise RefusedError(f"session of signer {session.signer} is not its newest", code=Code.SESSION_ENDED)
         self.sessions[session.signer] = session.session, index
 
 

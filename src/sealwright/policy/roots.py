@@ -7,7 +7,8 @@ from sealwright.core.digests import NO_INSTANCE, document_digest
 from sealwright.core.envelopes import SignedDocument
 from sealwright.core.errors import Code, RefusedError
 from sealwright.policy.documents import MAX_ROOT_SECONDS, Grade, Root
-from sealwright.policy.signatures import Namespace, fingerprint, who_signed
+from sealwright.policy.signatures import Namespace, public_key_of, who_signed
+from sealwright.translog.notes import SignatureType, parse_vkey
 
 _refused = partial(RefusedError, code=Code.ROOT_INVALID)
 
@@ -44,7 +45,8 @@ def check_root(root: Root) -> None:
         raise _refused("a production root needs a threshold of two", hint="or grade it evaluation")
     if root.witness_quorum > len(root.witnesses):
         raise _refused("more witnesses must cosign than there are")
-    keys = [fingerprint(a) for admin in root.administrators for a in admin.authenticators]
+    _check_verifier_keys(root)
+    keys = [public_key_of(a) for admin in root.administrators for a in admin.authenticators]
     for what, values in (
         ("administrator", [a.person for a in root.administrators]),
         ("administrator key", keys),
@@ -56,6 +58,16 @@ def check_root(root: Root) -> None:
     ):
         if len(set(values)) != len(values):
             raise _refused(f"a {what} is there twice")
+
+
+def _check_verifier_keys(root: Root) -> None:
+    """A root with a key that cannot be used would stop every signer for good, since the next root needs it too."""
+    for what, key, kind in (
+        *(("log", log.key, SignatureType.ED25519) for log in root.logs),
+        *(("witness", witness.key, SignatureType.COSIGNATURE) for witness in root.witnesses),
+    ):
+        if parse_vkey(key).kind is not kind:
+            raise _refused(f"the {what} key {key[:60]} is of another type")
 
 
 def _check_signatures(signed: SignedDocument, digest: str, *roots: Root) -> None:

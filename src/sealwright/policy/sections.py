@@ -25,7 +25,7 @@ from sealwright.policy.documents import (
     Scope,
     Section,
 )
-from sealwright.policy.signatures import fingerprint
+from sealwright.policy.signatures import public_key_of
 from sealwright.translog import merkle
 
 S = TypeVar("S", bound=Section)
@@ -83,11 +83,20 @@ def load_complete(policy: Policy, sections: Sequence[bytes], root: Root, instanc
             hint=f"all {policy.section_count} sections are needed, {len(sections)} were given",
         )
     check_rules(policy, loaded, root)
+    for pipeline in loaded.all(Pipeline):
+        for controller in pipeline.controllers:
+            if loaded.get(Person, controller) is None:
+                raise _refused(f"pipeline {pipeline.id} is controlled by {controller}, who is not in the policy")
     return loaded
 
 
-def load_proven(policy: Policy, sections: Sequence[tuple[bytes, int, Sequence[bytes]]], instance: str) -> Sections:
-    """Load some sections, each with index and inclusion proof; ``VerificationError`` when one does not belong."""
+def load_proven(
+    policy: Policy, sections: Sequence[tuple[bytes, int, Sequence[bytes]]], root: Root, instance: str
+) -> Sections:
+    """Load some sections, each with index and inclusion proof, and check the rules that they show.
+
+    ``VerificationError`` when one does not belong, ``RefusedError`` when one breaks a rule.
+    """
     loaded = _load([data for data, _, _ in sections], instance)
     for data, index, proof in sections:
         digest = document_digest(parse_section(data).type, instance, data)
@@ -95,6 +104,7 @@ def load_proven(policy: Policy, sections: Sequence[tuple[bytes, int, Sequence[by
         merkle.verify_inclusion(
             leaf, index=index, size=policy.section_count, proof=proof, root=bytes.fromhex(policy.sections_root)
         )
+    check_rules(policy, loaded, root)
     return loaded
 
 
@@ -124,13 +134,13 @@ def check_rules(policy: Policy, sections: Sections, root: Root) -> None:
 
 
 def _check_authenticators(sections: Sections, root: Root) -> None:
-    owners = {fingerprint(a): admin.person for admin in root.administrators for a in admin.authenticators}
+    owners = {public_key_of(a): admin.person for admin in root.administrators for a in admin.authenticators}
     holders: list[Person | Pipeline] = [*sections.all(Person), *sections.all(Pipeline)]
     if len({holder.id for holder in holders}) != len(holders):
         raise _refused("a person and a pipeline have the same id")
     for holder in holders:
         for authenticator in holder.authenticators:
-            if owners.setdefault(fingerprint(authenticator), holder.id) != holder.id:
+            if owners.setdefault(public_key_of(authenticator), holder.id) != holder.id:
                 raise _refused(f"a public key of {holder.id} belongs to somebody else too")
 
 

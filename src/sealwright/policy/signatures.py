@@ -6,6 +6,7 @@ from functools import lru_cache
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from sealwright.core import sshsig
 from sealwright.core.envelopes import Envelope, SignatureKind, SignedDocument
@@ -36,6 +37,11 @@ def ssh_key(line: str) -> sshsig.SshPublicKey:
 def fingerprint(authenticator: Authenticator) -> str:
     """SHA-256 of the authenticator's public key blob, lower-case hex."""
     return ssh_key(authenticator.key).fingerprint
+
+
+def public_key_of(authenticator: Authenticator) -> bytes:
+    """Return the bare public key (SubjectPublicKeyInfo): one key stays one, called ``sk-`` or not."""
+    return ssh_key(authenticator.key).key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
 
 def verify_envelope(

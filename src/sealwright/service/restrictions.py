@@ -1,0 +1,120 @@
+"""Take something away: veto, cancel, revoke. It counts once its entry is in the log, and "done" comes with the proof."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from sealwright.core import records
+from sealwright.core.digests import document_digest
+from sealwright.core.envelopes import SignedDocument
+from sealwright.core.errors import Code, FormatError, RefusedError, VerificationError
+from sealwright.core.records import Bounds, Count
+from sealwright.policy.documents import Authenticator, Person, Pipeline, Restriction, RestrictionKind
+from sealwright.policy.entries import RestrictionEntry
+from sealwright.policy.signatures import Namespace, fingerprint, the_envelope, verify_envelope
+from sealwright.service.ledger import Ledger
+from sealwright.service.ports import DocumentStore, RequestState
+from sealwright.service.requests import Desk
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Logged:
+    """Proof that an entry is in the log."""
+
+    index: Count
+    entry: bytes
+    proof: Annotated[tuple[bytes, ...], Bounds(0, 63)]
+    checkpoint: bytes
+
+
+def veto(
+    ledger: Ledger, desk: Desk, documents: DocumentStore, request: str, vote: SignedDocument, person: str
+) -> Logged:
+    """Log the rejection of a request by one of its voters."""
+    digest = desk.check_rejection(request, vote, person)
+    documents.add_restriction(digest, RestrictionKind.VETO, request, person, vote, "vote").result()
+    logged = _log(ledger, documents, digest, RestrictionKind.VETO, request, person)
+    desk.end(request, RequestState.REJECTED, f"vetoed by {person} at log index {logged.index}")
+    return logged
+
+
+def restrict(ledger: Ledger, desk: Desk, documents: DocumentStore, signed: SignedDocument, person: str) -> Logged:
+    """Log a restriction document of ``person``."""
+    restriction = records.parse(Restriction, signed.document)
+    if restriction.person != person:
+        raise RefusedError(f"the document is {restriction.person}'s, you are {person}", code=Code.NOT_PERMITTED)
+    digest = document_digest("restriction", ledger.instance, signed.document)
+    envelope = the_envelope(signed, Code.NOT_PERMITTED)
+    try:
+        verify_envelope(envelope, digest, authenticators_of(ledger, person), Namespace.RESTRICTION)
+    except (VerificationError, FormatError) as e:
+        raise RefusedError(f"restriction: {e}", code=Code.NOT_PERMITTED) from None
+    _check_entitled(ledger, desk, restriction)
+    kind, subject = restriction.kind, restriction.subject
+    documents.add_restriction(digest, kind, subject, person, signed, "restriction").result()
+    logged = _log(ledger, documents, digest, kind, subject, person)
+    if kind in (RestrictionKind.VETO, RestrictionKind.CANCEL):
+        state = RequestState.CANCELLED if kind is RestrictionKind.CANCEL else RequestState.REJECTED
+        desk.end(subject, state, f"{kind} by {person} at log index {logged.index}")
+    desk.review()
+    return logged
+
+
+def finish_interrupted(ledger: Ledger, documents: DocumentStore) -> None:
+    """Log what was accepted before a crash and is not in the log: nothing accepted is lost."""
+    for digest, kind, subject, person in documents.unlogged_restrictions():
+        _log(ledger, documents, digest, RestrictionKind(kind), subject, person)
+
+
+def authenticators_of(ledger: Ledger, person: str) -> tuple[Authenticator, ...]:
+    """Return the keys of a person, pipeline or administrator in force; empty when unknown."""
+    state = ledger.state
+    administrators = state.root.root.administrators if state.root else ()
+    keys = [a for admin in administrators if admin.person == person for a in admin.authenticators]
+    if state.policy is not None:
+        sections = ledger.standing().sections
+        for section in (sections.get(Person, person), sections.get(Pipeline, person)):
+            if section is not None and section.state == "active":
+                keys += section.authenticators
+    revoked = ledger.state.restrictions
+    if revoked.find(RestrictionKind.REVOKE_PERSON, person) is not None:
+        return ()
+    return tuple(k for k in keys if revoked.find(RestrictionKind.REVOKE_AUTHENTICATOR, fingerprint(k)) is None)
+
+
+def is_administrator(ledger: Ledger, person: str) -> bool:
+    """Whether the root in force lists ``person``."""
+    return ledger.state.root is not None and any(
+        admin.person == person for admin in ledger.state.root.root.administrators
+    )
+
+
+def _check_entitled(ledger: Ledger, desk: Desk, restriction: Restriction) -> None:
+    person = restriction.person
+    if is_administrator(ledger, person):
+        return
+    match restriction.kind:
+        case RestrictionKind.CANCEL | RestrictionKind.VETO:
+            allowed = person in desk.find(restriction.subject).checked.requesters
+        case RestrictionKind.REVOKE_PERSON:
+            allowed = restriction.subject == person
+        case RestrictionKind.REVOKE_AUTHENTICATOR:
+            allowed = restriction.subject in map(fingerprint, authenticators_of(ledger, person))
+        case _:
+            allowed = False
+    if not allowed:
+        raise RefusedError(
+            f"{person} may not {restriction.kind} {restriction.subject}",
+            code=Code.NOT_PERMITTED,
+            hint="requesters cancel their own requests, people revoke their own keys, administrators do the rest",
+        )
+
+
+def _log(
+    ledger: Ledger, documents: DocumentStore, digest: str, kind: RestrictionKind, subject: str, person: str
+) -> Logged:
+    entry = RestrictionEntry(entry="restriction", format=1, kind=kind, subject=subject, person=person, document=digest)
+    index = ledger.append([entry])
+    documents.restriction_logged(digest, index).result()
+    checkpoint, note = ledger.log.head()
+    proof = tuple(ledger.log.inclusion_proof(index, checkpoint.size))
+    return Logged(index=index, entry=records.serialise(entry), proof=proof, checkpoint=note)
