@@ -127,6 +127,11 @@ def _verify_root(evidence: Evidence, trust: TrustFile, outcome: Outcome, opened:
         _verify_granting("root", logged, opened)
     if newest is None or evidence.roots[-1].index != outcome.root_index:
         raise _mismatch("root entry", str(outcome.root_index), str(evidence.roots[-1].index))
+    if newest[0].version < len(trust.roots) and evidence.outcome_index >= trust.as_of.size:
+        # Signers release nothing once a newer root is logged, so this is the work of one that a newer root dropped.
+        raise RefusedError(
+            f"root version {newest[0].version} was replaced when the outcome was logged", code=Code.ROOT_INVALID
+        )
     return newest
 
 
@@ -194,7 +199,9 @@ def _verify_outcome(evidence: Evidence, outcome: Outcome, root: Root, opened: Op
     verify_ed25519(envelope, digest, signer.key)
     entry = OutcomeEntry(entry="outcome", format=1, intent_index=outcome.intent_index, document=digest)
     _verify_inclusion(records.serialise(entry), evidence.outcome_index, evidence.outcome_proof, opened)
-    if not (outcome.root_index < outcome.policy_index < outcome.intent_index < outcome.size <= evidence.outcome_index):
+    # A policy may be logged between an intent and its signatures, as long as the rules stay the same.
+    before = max(outcome.policy_index, outcome.intent_index)
+    if not outcome.root_index < outcome.policy_index <= before < outcome.size <= evidence.outcome_index:
         raise _mismatch("log order", "root, policy, intent, outcome", "another one")
     merkle.verify_consistency(
         old_size=outcome.size,

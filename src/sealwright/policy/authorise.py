@@ -18,6 +18,7 @@ from sealwright.policy.documents import (
     Authenticator,
     Checked,
     Decision,
+    Environment,
     KeyProfile,
     Mode,
     Person,
@@ -81,6 +82,12 @@ class CheckedRequest:
     requesters: frozenset[str]
     """Everybody who counts as its requester: the person, or the pipeline and its controllers."""
 
+    @property
+    def people(self) -> frozenset[str]:
+        """The people among the requesters."""
+        is_pipeline = self.request.requester_kind == "pipeline"
+        return self.requesters - {self.request.requester} if is_pipeline else self.requesters
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Approved:
@@ -119,6 +126,7 @@ def evaluate(documents: Documents, standing: Standing, *, now: int) -> Approved:
         )
     ballots = tuple(check_vote(vote, checked, rules, standing, now=now) for vote in documents.votes)
     check_quorum(scope, ballots)
+    _check_two_people(scope, checked, ballots)
     return Approved(
         request=checked.request,
         request_digest=checked.digest,
@@ -130,7 +138,7 @@ def evaluate(documents: Documents, standing: Standing, *, now: int) -> Approved:
 
 
 def check_standing(standing: Standing, now: int) -> None:
-    """Raise ``RefusedError`` when root or policy is expired at ``now``."""
+    """Raise ``RefusedError`` when root or policy is expired at ``now``, or not yet made: lifetimes begin there."""
     if now >= standing.root.expires:
         raise RefusedError(f"root version {standing.root.version} has expired", code=Code.ROOT_EXPIRED)
     if now >= standing.policy.expires:
@@ -139,6 +147,9 @@ def check_standing(standing: Standing, now: int) -> None:
             code=Code.POLICY_EXPIRED,
             hint="renew it with `sealwright policy propose`",
         )
+    for document, code in ((standing.root, Code.ROOT_INVALID), (standing.policy, Code.POLICY_INVALID)):
+        if document.created > now + MAX_CLOCK_SKEW_SECONDS:
+            raise RefusedError(f"{document.type} version {document.version} was created in the future", code=code)
 
 
 def check_request(signed: SignedDocument, standing: Standing, now: int) -> CheckedRequest:
@@ -290,6 +301,19 @@ def check_quorum(scope: Scope, ballots: tuple[Ballot, ...]) -> None:
             have = {b.person.id for b in ballots if any(_satisfies(b, roles, only) for roles, _, only in some)}
             if len(have) < need:
                 raise _quorum_refusal(scope, some, len(have), need)
+
+
+def _check_two_people(scope: Scope, checked: CheckedRequest, ballots: tuple[Ballot, ...]) -> None:
+    """No policy can allow less in production; a pipeline that nobody controls brings no person of its own."""
+    if scope.environment is not Environment.PRODUCTION:
+        return
+    approvers = {ballot.person.id for ballot in ballots}
+    if not approvers or len(approvers | checked.people) < 2:
+        raise RefusedError(
+            f"scope {scope.id}: {len(approvers | checked.people)} of 2 people stand behind this request",
+            code=Code.QUORUM_NOT_MET,
+            hint="ask one more to run `sealwright request check` and `sealwright request approve`",
+        )
 
 
 def _satisfies(ballot: Ballot, roles: frozenset[str], only_recomputed: bool) -> bool:
