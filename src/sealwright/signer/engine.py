@@ -44,6 +44,7 @@ class _Pending:
     time: int
     expires: int
     epoch: int
+    root_version: int
 
 
 class Engine:
@@ -135,17 +136,19 @@ class Engine:
 
     def _sign_all(self, orders: Sequence[SignOrder]) -> tuple[Signed, ...]:
         """Authorise every order, then give each partition all its work of this round at once."""
-        decided: list[tuple[SignOrder, Approved | SealwrightError]] = []
+        decided: list[tuple[SignOrder, tuple[Approved, int] | SealwrightError]] = []
         work: dict[str, list[SigningTask]] = defaultdict(list)
         for order in orders:
             try:
-                approved = self._authorise(order)
+                # One time for decision and outcome: what an auditor decides anew is what was decided here.
+                now = self._follower.now()
+                approved = self._authorise(order, now)
                 tasks = _tasks(approved, order.messages)
             except SealwrightError as e:
                 decided.append((order, e))
                 continue
             self._remember_used(order.intent_index)
-            decided.append((order, approved))
+            decided.append((order, (approved, now)))
             for profile, task in zip(approved.profiles, tasks, strict=True):
                 work[profile.partition].append(task)
         results = {partition: iter(self._work(partition, tasks)) for partition, tasks in work.items()}
@@ -154,19 +157,30 @@ class Engine:
             if isinstance(what, SealwrightError):
                 answers.append(Signed(intent_index=order.intent_index, refusal=_refusal(what)))
             else:
-                made = [next(results[profile.partition]) for profile in what.profiles]
-                answers.append(self._outcome(order, what, made))
+                approved, now = what
+                made = [next(results[profile.partition]) for profile in approved.profiles]
+                answers.append(self._outcome(order, approved, made, now))
         return tuple(answers)
 
-    def _authorise(self, order: SignOrder) -> Approved:
-        state, index = self._follower.state, order.intent_index
+    def _check_session(self, index: int) -> int:
+        """This session is the newest, and the root in force lists its identity for log index ``index``.
+
+        Returns the index of the session's entry.
+        """
+        state = self._follower.state
         session, session_index = state.sessions.get(self._id, ("", -1))
-        if session != self._session or not state.signer(self._id, index):
+        listed = state.signer(self._id, index)
+        if session != self._session or listed is None or listed.key != self._identity.public_key().public_bytes_raw():
             raise RefusedError(
                 f"session of signer {self._id} is not the newest in the log, or the root no longer lists it",
                 code=Code.SESSION_ENDED,
                 hint="restart the signer that shall go on; another one with its identity is running or was",
             )
+        return session_index
+
+    def _authorise(self, order: SignOrder, now: int) -> Approved:
+        state, index = self._follower.state, order.intent_index
+        session_index = self._check_session(index)
         intent, _ = state.intents.get(index, (None, ""))
         if intent is None:
             raise RefusedError(f"no intent is logged at index {index}", code=Code.INTENT_NOT_LOGGED)
@@ -174,7 +188,6 @@ class Engine:
             raise RefusedError("the intent is for another signer or session", code=Code.SESSION_ENDED)
         if index in self._used:
             raise RefusedError(f"the intent at index {index} was used", code=Code.INTENT_USED, hint="log a new one")
-        now = self._follower.now()
         if abs(intent.time - now) > MAX_CLOCK_SKEW_SECONDS:
             raise RefusedError(
                 f"the intent's time is {abs(intent.time - now)} s off the signer's clock", code=Code.CLOCK_UNTRUSTED
@@ -200,11 +213,12 @@ class Engine:
             return [e] * len(tasks)
         return [_self_verified(task, result) for task, result in zip(tasks, made, strict=True)]
 
-    def _outcome(self, order: SignOrder, approved: Approved, made: Sequence[bytes | SealwrightError]) -> Signed:
+    def _outcome(
+        self, order: SignOrder, approved: Approved, made: Sequence[bytes | SealwrightError], now: int
+    ) -> Signed:
         state, follower = self._follower.state, self._follower
         root, policy = state.root, state.policy
         assert root is not None and policy is not None  # noqa: S101, PT018 - authorise had both
-        now = follower.now()
         outcome = Outcome(
             type="outcome",
             format=1,
@@ -229,6 +243,7 @@ class Engine:
             time=now,
             expires=approved.request.expires,
             epoch=follower.epoch,
+            root_version=root.root.version,
         )
         return Signed(intent_index=order.intent_index, outcome=self._signed("outcome", document))
 
@@ -250,10 +265,12 @@ class Engine:
         if pending is None:
             raise RefusedError(f"nothing is kept for the intent at {index}", code=Code.RELEASE_TOO_LATE)
         standing, now = follower.standing(), follower.now()
-        if follower.state.sessions.get(self._id, ("", -1))[0] != self._session:
-            raise RefusedError(f"a newer session of signer {self._id} is logged", code=Code.SESSION_ENDED)
-        if follower.state.outcomes.get(index, (0, ""))[1] != pending.outcome_digest:
+        outcome_index, outcome_digest = follower.state.outcomes.get(index, (index, ""))
+        self._check_session(outcome_index)
+        if outcome_digest != pending.outcome_digest:
             raise RefusedError("the outcome is not in the log", code=Code.OUTCOME_NOT_LOGGED)
+        if standing.root.version != pending.root_version:
+            raise RefusedError("a newer root was logged since", code=Code.RELEASE_TOO_LATE, hint="sign again")
         if now - pending.time > MAX_RELEASE_DELAY_SECONDS:
             raise RefusedError("signed more than ten minutes ago", code=Code.RELEASE_TOO_LATE, hint="sign again")
         if now >= min(pending.expires, standing.root.expires, standing.policy.expires) or (

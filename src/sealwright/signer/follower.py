@@ -93,9 +93,17 @@ class Follower:
                 hint="the log was truncated or restored from a backup; a new root opens a successor log",
             )
         if size > self.head.size:
-            now = max(self.now(), *opened.witness_times.values(), 0)
-            self.head = Head(size=size, root_hash=root_hash.hex(), time=now)
-            self._heads.store(self.head)
+            now, witnessed = self.now(), max(opened.witness_times.values(), default=0)
+            if witnessed > now + MAX_CLOCK_SKEW_SECONDS:
+                # Not remembered: one witness with a wrong clock must not stop this signer for good.
+                raise RefusedError(
+                    f"a witness is {witnessed - now} s ahead of the signer's clock",
+                    code=Code.CLOCK_UNTRUSTED,
+                    hint="set the clock of the signer's host, or leave that witness out",
+                )
+            head = Head(size=size, root_hash=root_hash.hex(), time=max(now, witnessed))
+            self._heads.store(head)  # durable before anything stands on it
+            self.head = head
         self._confirmed_size = size
 
     def take_sections(self, sections: Sequence[bytes]) -> None:

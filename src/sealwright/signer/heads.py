@@ -1,19 +1,22 @@
 """The signer's head on disk: two alternating slots in one preallocated file, so that no crash loses both.
 
-A slot is a 4-byte length, canonical JSON with a growing sequence number, and a SHA-256 over it, padded to 512 bytes.
+A slot is a 4-byte length, canonical JSON with a growing sequence number, and a SHA-256 over it, padded to 4096 bytes:
+a torn write spoils a whole disk sector, and these have up to that size.  One process at a time has the file.
 """
 
+import errno
+import fcntl
 import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from sealwright.core import records
-from sealwright.core.errors import Code, ConfigurationError, FormatError
+from sealwright.core.errors import Code, ConfigurationError, FormatError, UnavailableError
 from sealwright.core.records import Count
 from sealwright.signer.ports import Head
 
-SLOT_BYTES = 512
+SLOT_BYTES = 4096
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +52,7 @@ class FileHeadStore:
         os.close(directory)
 
     def load(self) -> Head:
+        self.close()
         try:
             self._descriptor = os.open(self._path, os.O_RDWR | os.O_CLOEXEC)
         except FileNotFoundError:
@@ -56,6 +60,12 @@ class FileHeadStore:
                 f"no memory of the log at {self._path}",
                 setting="signer.head",
                 hint="give a new signer its as_of with `sealwright signer --as-of SIZE:HASH`",
+            ) from None
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise ConfigurationError(
+                f"{self._path} is in use", setting="signer.head", hint="another signer with this memory is running"
             ) from None
         data = os.pread(self._descriptor, 2 * SLOT_BYTES, 0)
         slots = [slot for at in (0, SLOT_BYTES) if (slot := _decode(data[at : at + SLOT_BYTES]))]
@@ -67,13 +77,27 @@ class FileHeadStore:
         self._sequence = newest.sequence
         return newest.head
 
+    def close(self) -> None:
+        """Let another process have it."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
     def store(self, head: Head) -> None:
         if self._descriptor is None:
             raise ConfigurationError("the head was not loaded", setting="signer.head")
-        self._sequence += 1
-        slot = _encode(_Slot(sequence=self._sequence, head=head))
-        os.pwrite(self._descriptor, slot, self._sequence % 2 * SLOT_BYTES)
-        os.fdatasync(self._descriptor)
+        sequence = self._sequence + 1
+        slot = _encode(_Slot(sequence=sequence, head=head))
+        try:
+            if os.pwrite(self._descriptor, slot, sequence % 2 * SLOT_BYTES) != SLOT_BYTES:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            os.fdatasync(self._descriptor)
+        except OSError as e:
+            raise UnavailableError(
+                f"cannot store the head in {self._path}: {e.strerror}", code=Code.STORAGE_UNAVAILABLE
+            ) from e
+        # Only now: after a failure the same slot is written again, never the one that holds the newest head.
+        self._sequence = sequence
 
 
 def _encode(slot: _Slot) -> bytes:
