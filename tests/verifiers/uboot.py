@@ -62,6 +62,16 @@ def control_dtb() -> bytes:
         return path.read_bytes()
 
 
+@functools.cache
+def small_dtb() -> bytes:
+    """Return the same devicetree without its padding: what a FIT gives the kernel."""
+    with tempfile.TemporaryDirectory() as folder:
+        path, out = Path(folder) / "virt.dtb", Path(folder) / "small.dtb"
+        path.write_bytes(control_dtb())
+        _run([require_tool("dtc"), "-q", "-I", "dtb", "-O", "dtb", "-o", str(out), str(path)])
+        return out.read_bytes()
+
+
 def boot(fit: bytes, dtb: bytes, command: str = f"bootm {LOAD_ADDRESS:#x}") -> Boot:
     """Load a FIT into memory, type ``command`` at the prompt, and return all that the console said."""
     if not UBOOT.is_file():
@@ -112,10 +122,7 @@ def mkimage(source: str, folder: Path, *options: str) -> bytes:
     """Build a FIT from devicetree source; files it includes lie in ``folder``."""
     (folder / "image.its").write_text(source)
     out = folder / "image.itb"
-    _run(
-        [require_tool("mkimage"), "-D", f"-I dts -O dtb -p 500 -i {folder}", "-f", "image.its", *options, out.name],
-        folder,
-    )
+    _run([require_tool("mkimage"), "-f", "image.its", *options, out.name], folder)
     return out.read_bytes()
 
 
@@ -133,6 +140,15 @@ def fdtget(dtb: bytes, folder: Path, node: str, name: str) -> str:
     path = folder / "read.dtb"
     path.write_bytes(dtb)
     return _run([require_tool("fdtget"), "-t", "bx", str(path), node, name], folder).strip()
+
+
+def fdtput(fit: bytes, folder: Path, *arguments: str) -> bytes:
+    """Change a devicetree in place as libfdt does: ``-t s NODE NAME VALUE``, ``-c NODE``, ``-d NODE NAME``."""
+    path = folder / "written.dtb"
+    path.write_bytes(fit)
+    flags = 2 if arguments[0] == "-t" else 1
+    _run([require_tool("fdtput"), *arguments[:flags], str(path), *arguments[flags:]], folder)
+    return path.read_bytes()
 
 
 def dtc(fit: bytes, folder: Path) -> str:

@@ -31,8 +31,8 @@ MAX_RESERVATIONS = 4096
 MAX_DEPTH = 32  # FDT_MAX_DEPTH of U-Boot's region walk
 MAX_NAME_BYTES = 255
 
-NODE_CHARACTERS = frozenset(b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ,._+-@")
-_PROPERTY_CHARACTERS = NODE_CHARACTERS | frozenset(b"?#")
+_NODE_CHARACTERS = frozenset(b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ,._+-@")
+_PROPERTY_CHARACTERS = _NODE_CHARACTERS | frozenset(b"?#")
 
 
 class Tag(IntEnum):
@@ -283,7 +283,7 @@ def _node_name(source: ByteSource, at: int, stop: int) -> tuple[str, int]:
     name, nul, _ = source.read(start, min(MAX_NAME_BYTES + 1, stop - start)).partition(b"\0")
     if not nul:
         raise FormatError(f"node name does not end within {MAX_NAME_BYTES} bytes", at=start)
-    if not NODE_CHARACTERS.issuperset(name):
+    if not _NODE_CHARACTERS.issuperset(name):
         raise FormatError(f"node name {name!a} holds a character that none may hold", at=start)
     after = _aligned(start + len(name) + 1)
     if after > stop:

@@ -1,4 +1,4 @@
-"""U-Boot's names for signature algorithms: ``sha256,rsa2048``."""
+"""U-Boot's names: signature algorithms (``sha256,rsa2048``) and keys."""
 
 from sealwright.core.errors import Code, FormatError
 from sealwright.core.keys import Algorithm, PublicKey
@@ -8,6 +8,8 @@ ALGORITHMS = {
     for algorithm in (Algorithm.RSA_PKCS1_SHA256, Algorithm.RSA_PKCS1_SHA384, Algorithm.RSA_PKCS1_SHA512)
     for bits in (2048, 3072, 4096)
 }
+KEY_NAME = "[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
+"""A key's name; in the control devicetree its node is ``key-<name>``."""
 PADDINGS = (None, "pkcs-1.5")
 """What a signature node's ``padding`` may say; U-Boot takes PKCS#1 v1.5 where there is none."""
 

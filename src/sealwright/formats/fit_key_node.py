@@ -4,6 +4,7 @@ Property for property what ``mkimage -K -r`` writes, which wants the private key
 Reference: U-Boot lib/rsa/rsa-sign.c (rsa_add_verify_data), doc/usage/fit/signature ("Public Key Storage").
 """
 
+import re
 from enum import StrEnum
 
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -14,7 +15,7 @@ from sealwright.core.keys import Algorithm, PublicKey
 from sealwright.core.patches import Patch
 from sealwright.formats import fdt
 from sealwright.formats.fdt_splice import StringTable, encode_node, encode_property, splice
-from sealwright.formats.fit_algorithms import algo_of
+from sealwright.formats.fit_algorithms import KEY_NAME, algo_of
 
 WORD_BITS = 32  # of U-Boot's Montgomery multiplication
 
@@ -37,7 +38,7 @@ def with_key_node(
 
     ``FormatError``: no devicetree, no key U-Boot can use, or the node is there already.
     """
-    if not key_name or set(f"key-{key_name}".encode()) - fdt.NODE_CHARACTERS or "@" in key_name:
+    if not re.fullmatch(KEY_NAME, key_name):
         raise FormatError(f"{key_name!a} is no name for a key node", code=Code.INVALID_DOCUMENT)
     tree = fdt.parse(MemorySource(control_dtb))
     strings = StringTable(tree.strings)

@@ -4,6 +4,7 @@ The layout is made first, with zeros where signatures will be.  What a slot cove
 layout by the code that verifies, and said in terms of the unsigned image.
 """
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from sealwright.core.images import ByteSource
 from sealwright.core.patches import Edit, Patch, PatchedSource
 from sealwright.formats import fdt
 from sealwright.formats.fdt_splice import StringTable, encode_node, encode_property, splice
-from sealwright.formats.fit_algorithms import PADDINGS, algo_of
+from sealwright.formats.fit_algorithms import KEY_NAME, PADDINGS, algo_of
 from sealwright.formats.fit_contents import (
     FORMAT_NAME,
     Configuration,
@@ -34,7 +35,7 @@ WRITTEN = ("value", "signer-name", "timestamp", "hashed-nodes", "hashed-strings"
 MAX_SLOTS = 200  # of one intent
 MAX_ALIGNMENT = 4096
 
-KeyName = Annotated[str, records.Pattern("[A-Za-z0-9][A-Za-z0-9._-]{0,63}")]
+KeyName = Annotated[str, records.Pattern(KEY_NAME)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,7 +163,7 @@ def _key_names(
     if names == (None,):
         hints = {tuple(fit.tree.text(node, "key-name-hint") for node in c.signature_nodes) for c in configurations}
         names = hints.pop() if len(hints) == 1 else ()
-    result = tuple(name for name in names if name)
+    result = tuple(name for name in names if name and re.fullmatch(KEY_NAME, name))
     if not len(result) == len(set(result)) == len(names) == len(keys):
         raise FormatError(
             f"{len(result)} different key names for {len(keys)} keys",
