@@ -152,6 +152,10 @@ class Desk:
             raise RefusedError(state, code=Code.CONFLICT if row else Code.NOT_FOUND)
         return live
 
+    def look(self, digest: str) -> Live | None:
+        """Return an unfinished request, or None."""
+        return self._live.get(digest)
+
     def end(self, digest: str, state: RequestState, detail: str, *, keep: bool = True) -> None:
         """A request is finished; ``keep`` writes it down too."""
         with self._mutex:

@@ -1,4 +1,4 @@
-"""Take something away: veto, cancel, revoke. It counts once its entry is in the log, and "done" comes with the proof."""
+"""Take something away: veto, cancel, revoke. It counts once its entry is logged, and "done" comes with the proof."""
 
 from dataclasses import dataclass
 from typing import Annotated

@@ -158,7 +158,8 @@ class Documents:
     def stored(self, request: str) -> StoredRequest:
         """Return what was signed and sent for a request; ``RefusedError`` when it is unknown."""
         votes = self._all(
-            "SELECT v.digest, v.person, v.decision, d.signed FROM vote v JOIN document d USING (digest) WHERE v.request=?",
+            "SELECT v.digest, v.person, v.decision, d.signed FROM vote v JOIN document d USING (digest)"
+            " WHERE v.request=?",
             request,
         )
         messages = self._all("SELECT content FROM message WHERE request=? ORDER BY position", request)
