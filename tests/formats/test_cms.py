@@ -7,7 +7,7 @@ import pytest
 from asn1crypto import cms as asn1
 from asn1crypto import core
 from cryptography.hazmat.primitives import serialization
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.formats.throwaway import Signer, certificate, signer
 from tests.verifiers import openssl
@@ -287,6 +287,7 @@ def test_deep_nesting_and_excessive_size_are_refused() -> None:
         signed_data.parse(bytes(1_048_577))
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=400))
 def test_random_bytes_never_crash_the_reader(data: bytes) -> None:
     with pytest.raises(FormatError):
@@ -296,6 +297,7 @@ def test_random_bytes_never_crash_the_reader(data: bytes) -> None:
 GOOD = assembled(draft(signer(P256)), signer(P256))
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, len(GOOD) - 1), st.integers(0, 255)), min_size=1, max_size=4))
 def test_mutations_never_crash_the_reader_nor_move_the_trust(changes: list[tuple[int, int]]) -> None:
     data = bytearray(GOOD)

@@ -35,7 +35,7 @@ SBVERIFY_0_9 = TargetProfile(
 )
 OSSLSIGNCODE_2_9 = TargetProfile(
     name="osslsigncode-2.9",
-    description="`osslsigncode verify` up to 2.9: it calls a table of several WIN_CERTIFICATEs corrupted.",
+    description="`osslsigncode verify`: 2.9 calls a table of several WIN_CERTIFICATEs corrupted.",
     formats=frozenset({"uefi-pe"}),
     algorithms=UEFI_ALGORITHMS,
     key_sizes_bits=UEFI_KEY_SIZES,
