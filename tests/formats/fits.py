@@ -61,6 +61,7 @@ class Recipe:
     template: str = ""
     """Devicetree source of signature nodes, put into every configuration."""
     mkimage: tuple[str, ...] = ()
+    configurations_first: bool = False
 
     def build(self, folder: Path) -> bytes:
         for part in self.parts:
@@ -70,13 +71,11 @@ class Recipe:
             f"{name} {{ {self._references(references)} {self.template} }};"
             for name, references in self.configurations.items()
         )
+        sections = [f"images {{ {images} }};", f'configurations {{ default = "{self.default}"; {configurations} }};']
+        if self.configurations_first:
+            sections.reverse()
         return uboot.mkimage(
-            f"""/dts-v1/;
-            / {{
-                description = "test"; #address-cells = <1>;
-                images {{ {images} }};
-                configurations {{ default = "{self.default}"; {configurations} }};
-            }};""",
+            f'/dts-v1/; / {{ description = "test"; #address-cells = <1>; {" ".join(sections)} }};',
             folder,
             *self.mkimage,
         )

@@ -27,6 +27,7 @@ def random_recipe(dice: random.Random, *, templates: bool = False) -> Recipe:
         parts=parts,
         configurations=configurations,
         default=dice.choice([*configurations]),
+        configurations_first=dice.random() < 0.3,
         mkimage=dice.choice(external) if dice.random() < 0.4 else (),
         template=template(images=["kernel", "fdt", *(part.kind for part in others)]) if templates else "",
     )

@@ -13,6 +13,7 @@ from tests.formats.fits import (
     anchor,
     devicetree,
     flipped,
+    inserted,
     kernel,
     node_of,
     property_of,
@@ -26,7 +27,7 @@ from tests.verifiers import uboot
 
 from sealwright.core.images import MemorySource
 from sealwright.core.keys import Algorithm
-from sealwright.formats import fit
+from sealwright.formats import fdt, fit
 from sealwright.formats.fit_contents import load
 from sealwright.formats.fit_key_node import with_key_node
 from sealwright.formats.targets import UBOOT_QEMU_ARM64
@@ -172,6 +173,18 @@ def test_uboot_boots_external_data_at_offsets_and_at_fixed_positions(tmp_path: P
         assert boot.kernel_ran, f"{options}: {boot.console}"
         at = load(MemorySource(signed)).images["kernel-1"].data.start + 0x800
         assert "Bad hash value for 'hash-1'" in uboot.boot(flipped(signed, at), anchor()).console
+
+
+def test_uboot_counts_nop_tags_as_we_do(unsigned: bytes) -> None:
+    """Covered inside listed nodes, not covered elsewhere; U-Boot finds the same bytes or refuses."""
+    nop = fdt.TAG.pack(fdt.Tag.NOP)
+    paths = ("/images/kernel-1", "/images/kernel-1/hash-1", "/configurations/conf-1", "/configurations", "/images")
+    places = sorted(
+        {at for path in paths for node in [node_of(unsigned, path)] for at in (node.properties_stop, node.end)}
+    )
+    signed = sign(inserted(unsigned, *((at, nop) for at in places)))
+    fit.verify(MemorySource(signed), DEV.trust, {})
+    assert uboot.boot(signed, anchor()).kernel_ran
 
 
 def test_uboot_demands_both_signatures_where_two_keys_are_required(unsigned: bytes) -> None:
