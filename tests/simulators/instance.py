@@ -4,6 +4,7 @@ It behaves; it does not mock: every document is really signed, every entry reall
 engine.  Attack tests change what a server could change, between these steps.
 """
 
+import base64
 import hashlib
 import os
 from collections.abc import Sequence
@@ -140,12 +141,34 @@ class MemoryHeads:
 
 
 @dataclass
+class SoftWitness:
+    """A witness that cosigns whatever it is shown, at its clock's time (C2SP tlog-cosignature)."""
+
+    name: str
+    clock: Clock
+    private_key: ed25519.Ed25519PrivateKey = field(default_factory=ed25519.Ed25519PrivateKey.generate)
+
+    @property
+    def vkey(self) -> VerifierKey:
+        raw = self.private_key.public_key().public_bytes_raw()
+        return VerifierKey(self.name, SignatureType.COSIGNATURE, raw)
+
+    def cosign(self, text: bytes) -> bytes:
+        time = self.clock.now()
+        signature = self.private_key.sign(b"cosignature/v1\ntime %d\n" % time + text)
+        blob = self.vkey.key_id + time.to_bytes(8, "big") + signature
+        return f"\N{EM DASH} {self.name} {base64.b64encode(blob).decode()}\n".encode()
+
+
+@dataclass
 class MemoryLog:
     """The log as its sequencer sees it: entries, and the key that signs checkpoints."""
 
     origin: str = ORIGIN
     private_key: ed25519.Ed25519PrivateKey = field(default_factory=ed25519.Ed25519PrivateKey.generate)
     entries: list[bytes] = field(default_factory=list)
+    witnesses: list["SoftWitness"] = field(default_factory=list)
+    """Who cosigns every checkpoint."""
 
     @property
     def vkey(self) -> str:
@@ -161,10 +184,13 @@ class MemoryLog:
         tree = CompactRange()
         tree.extend(leaf_hash(e) for e in self.entries[:size])
         text = Checkpoint(origin=self.origin, size=size, root=tree.root()).serialise()
-        return NoteSigner(self.origin, self.private_key).sign(text)
+        note = NoteSigner(self.origin, self.private_key).sign(text)
+        return note + b"".join(witness.cosign(text) for witness in self.witnesses)
 
-    def copy(self) -> "MemoryLog":
-        return MemoryLog(origin=self.origin, private_key=self.private_key, entries=list(self.entries))
+    def copy(self, size: int | None = None) -> "MemoryLog":
+        """The first ``size`` entries as another log with the same key: what a fork begins with."""
+        entries = self.entries[: len(self.entries) if size is None else size]
+        return replace(self, entries=entries, witnesses=list(self.witnesses))
 
 
 @dataclass
@@ -235,6 +261,17 @@ class Instance:
         admins = self.admins.values() if signers is None else signers
         return SignedDocument(document=data, signatures=tuple(a.sign(digest, Namespace.ROOT) for a in admins))
 
+    def next_root(self, **changes: Any) -> d.Root:
+        """The root after the one in force, the same but for ``changes``."""
+        follows = {"version": self.root.version + 1, "previous": self.root_digest, "salt": os.urandom(32).hex()}
+        return replace(self.root, **(follows | changes))
+
+    def log_root(self, root: d.Root) -> int:
+        """Log a root that all administrators signed; it is in force from here on."""
+        self.root = root
+        self.root_digest = document_digest("root", self.instance, records.serialise(root))
+        return self.log.append(self.granting("root", self.signed_root(root)))
+
     def granting(self, kind: str, signed: SignedDocument) -> GrantingEntry:
         return GrantingEntry(entry=kind, format=1, signed=signed)  # type: ignore[arg-type]
 
@@ -249,6 +286,20 @@ class Instance:
             state=d.State.ACTIVE,
         )
         return replace(base, **changes)
+
+    def pipeline(self, name: str, *, controllers: tuple[str, ...] = ()) -> d.Pipeline:
+        """A build system with a key of its own that may request."""
+        self.people[name] = SoftPerson(name)
+        return d.Pipeline(
+            type="pipeline",
+            format=1,
+            salt=self._salt("pipeline", name),
+            id=name,
+            authenticators=(self.people[name].authenticator,),
+            controllers=controllers,
+            roles=("developer",),
+            state=d.State.ACTIVE,
+        )
 
     def put(self, section: Any) -> None:
         self.sections[section.type, section.id] = section
@@ -527,6 +578,16 @@ class Instance:
         self.catch_up()
         return self.engine.handle(Round(start=len(self.log.entries), **order))
 
+    def signed_and_logged(self, submission: Submission) -> int:
+        """Signed, the outcome logged, nothing released yet; return the intent's index."""
+        index, result = self.ask(submission)
+        self.log_outcome(index, self.outcome_of(result))
+        return index
+
+    def approved(self, **changes: Any) -> Submission:
+        """A request that ada made and ben and cleo approved."""
+        return self.vote(self.submit(self.make_request(**changes)), "ben", "cleo")
+
     def ask(self, submission: Submission, **intent: Any) -> tuple[int, RoundResult]:
         """Log the intent and give the order; return the intent's index and the answer."""
         index = self.log.append(self.make_intent(submission, **intent))
@@ -541,6 +602,30 @@ class Instance:
         if released.refusal:
             raise RefusedError(released.refusal.message, code=released.refusal.code)
         return released.signatures
+
+    def refusal(self, submission: Submission, **intent: Any) -> Code:
+        """The rule by which the signer refuses to sign; checked to have used no key."""
+        before = self.signatures_made
+        _, result = self.ask(submission, **intent)
+        assert self.signatures_made == before
+        return self.code_of(result)
+
+    def release_refusal(self, index: int) -> Code:
+        """The rule by which the signer keeps the signatures of the intent at ``index``."""
+        released = self.round(release=(index,)).released[0]
+        assert released.refusal is not None
+        assert not released.signatures
+        return released.refusal.code
+
+    @staticmethod
+    def code_of(result: RoundResult) -> Code:
+        refusal = result.refusal or result.signed[0].refusal
+        assert refusal is not None, "the signer signed"
+        return refusal.code
+
+    @property
+    def signatures_made(self) -> int:
+        return sum(partition.signed for partition in self.partitions.values())
 
     def outcome_of(self, result: RoundResult) -> SignedDocument:
         refusal = result.refusal or result.signed[0].refusal
