@@ -190,4 +190,23 @@ CONFIGURATION_ERRORS: Final[dict[int, str]] = {
     0x140: "CKR_DOMAIN_PARAMS_INVALID",
     0x141: "CKR_CURVE_NOT_SUPPORTED",
 }
-"""The token will say the same tomorrow.  Every other code means that the login is not usable now."""
+"""The token will say the same tomorrow."""
+
+UNAVAILABLE_ERRORS: Final[dict[int, str]] = {
+    0x2: "CKR_HOST_MEMORY",
+    0x5: "CKR_GENERAL_ERROR",
+    0x6: "CKR_FUNCTION_FAILED",
+    0x30: "CKR_DEVICE_ERROR",
+    0x31: "CKR_DEVICE_MEMORY",
+    0x32: "CKR_DEVICE_REMOVED",
+    0x60: "CKR_KEY_HANDLE_INVALID",
+    0x82: "CKR_OBJECT_HANDLE_INVALID",
+    0xB0: "CKR_SESSION_CLOSED",
+    0xB1: "CKR_SESSION_COUNT",
+    0xB3: "CKR_SESSION_HANDLE_INVALID",
+    0xE0: "CKR_TOKEN_NOT_PRESENT",
+    0xE1: "CKR_TOKEN_NOT_RECOGNIZED",
+    0x101: "CKR_USER_NOT_LOGGED_IN",
+    0x190: "CKR_CRYPTOKI_NOT_INITIALIZED",
+}
+"""The login is not usable now; so is every code that stands nowhere here, vendor ones included."""

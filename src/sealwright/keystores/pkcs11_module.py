@@ -18,8 +18,8 @@ class CryptokiError(Exception):
     """A call did not answer CKR_OK; ``family`` tells what that means for the caller."""
 
     def __init__(self, function: str, answer: int) -> None:
-        names = abi.CREDENTIAL_ERRORS | abi.CONFIGURATION_ERRORS
-        super().__init__(f"{function} answered {names.get(answer, 'CKR')} ({answer:#x})")
+        names = abi.CREDENTIAL_ERRORS | abi.CONFIGURATION_ERRORS | abi.UNAVAILABLE_ERRORS
+        super().__init__(f"{function} answered {names.get(answer, 'a code unknown here')} ({answer:#x})")
         self.answer = answer
 
     def family(self) -> SealwrightError:
