@@ -1,14 +1,13 @@
-"""Signing a FIT: where signatures go, what they cover, and the patch that writes them.
+"""Signing a FIT: what its signatures cover, and the patch that writes them.
 
 The layout is made first, with zeros where signatures will be.  What a slot covers is then read from that finished
 layout by the code that verifies, and said in terms of the unsigned image.
 """
 
-import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Any
 
 from sealwright.core import records
 from sealwright.core.errors import Code, FormatError
@@ -16,7 +15,7 @@ from sealwright.core.images import ByteSource
 from sealwright.core.patches import Edit, Patch, PatchedSource
 from sealwright.formats import fdt
 from sealwright.formats.fdt_splice import StringTable, encode_node, encode_property, splice
-from sealwright.formats.fit_algorithms import KEY_NAME, PADDINGS, algo_of
+from sealwright.formats.fit_algorithms import algo_of
 from sealwright.formats.fit_contents import (
     FORMAT_NAME,
     Configuration,
@@ -26,46 +25,12 @@ from sealwright.formats.fit_contents import (
     require_covered,
     wrong_hash,
 )
+from sealwright.formats.fit_places import WRITTEN, Options, Place, places_of
 from sealwright.formats.fit_regions import HASHED_STRINGS, PullBack, Regions, listed_nodes
 from sealwright.formats.interface import Prepared, SigningKey, Slot, TargetProfile
 
 SIGNER_NAME = "sealwright"
-WRITTEN = ("value", "signer-name", "timestamp", "hashed-nodes", "hashed-strings")
-"""Properties that signing adds to a signature node, beside ``algo`` and ``key-name-hint`` where they lack."""
-MAX_SLOTS = 200  # of one intent
 MAX_ALIGNMENT = 4096
-
-KeyName = Annotated[str, records.Pattern(KEY_NAME)]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
-    """What the user chooses; ``prepare`` fills in the rest and freezes it."""
-
-    configurations: Annotated[tuple[records.Text, ...], records.Bounds(1, MAX_SLOTS)] | None = None
-    """Names; every configuration by default."""
-    key_name: KeyName | None = None
-    """``key-name-hint``, the key's name in the control devicetree; by default what the template says."""
-    key_names: Annotated[tuple[KeyName, ...], records.Bounds(1, 8)] | None = None
-    """One per key, where several sign."""
-    timestamp: Annotated[int, records.Bounds(0, (1 << 32) - 1)] | None = None
-    """Seconds since 1970-01-01, for the signature node; none is written by default."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Place:
-    """One signature to write: into which node, and by which key."""
-
-    slot: str
-    configuration: Configuration
-    node_name: str
-    template: fdt.Node | None
-    key: SigningKey
-    key_name: str
-
-    @property
-    def value_bytes(self) -> int:
-        return self.key.public_key.size_bits // 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +38,7 @@ class _PreparedFit:
     slots: tuple[Slot, ...]
     options: Mapping[str, Any]
     fit: Fit
-    places: tuple[_Place, ...]
+    places: tuple[Place, ...]
     timestamp: int | None
 
     def assemble(self, signatures: Mapping[str, bytes]) -> Patch:
@@ -94,19 +59,13 @@ def prepare(
     chosen = records.load(Options, options)
     _check_target(image, keys, target)
     fit = load(image)
-    configurations = _chosen_configurations(fit, chosen)
+    places = places_of(fit, keys, chosen)
     require_covered(fit)
     _check_hashes(image, fit)
-    key_names = _key_names(fit, configurations, keys, chosen)
-    places = tuple(place for c in configurations for place in _places(fit, c, keys, key_names))
-    if len(places) > MAX_SLOTS or len({place.slot for place in places}) != len(places):
-        raise FormatError(
-            f"{len(places)} signatures in one request, at most {MAX_SLOTS}",
-            code=Code.UNSUPPORTED_IMAGE,
-            hint="sign in portions with the option configurations",
-        )
     frozen = Options(
-        configurations=tuple(c.name for c in configurations), key_names=key_names, timestamp=chosen.timestamp
+        configurations=tuple(dict.fromkeys(place.configuration.name for place in places)),
+        key_names=tuple(dict.fromkeys(place.key_name for place in places)),
+        timestamp=chosen.timestamp,
     )
     return _PreparedFit(
         slots=_slots(image, fit, places, chosen.timestamp),
@@ -130,19 +89,6 @@ def _check_target(image: ByteSource, keys: Sequence[SigningKey], target: TargetP
         )
 
 
-def _chosen_configurations(fit: Fit, options: Options) -> tuple[Configuration, ...]:
-    names = options.configurations or tuple(fit.configurations)
-    unknown = [wanted for wanted in names if wanted not in fit.configurations]
-    if unknown or len(set(names)) != len(names):
-        raise FormatError(
-            f"no configuration {unknown[0]!a}" if unknown else "a configuration is named twice",
-            code=Code.INVALID_DOCUMENT,
-            hint=f"the image has {', '.join(sorted(fit.configurations)[:8])}",
-        )
-    # In the tree's order, so that the same choice in another order gives the same slots.
-    return tuple(configuration for name, configuration in fit.configurations.items() if name in names)
-
-
 def _check_hashes(image: ByteSource, fit: Fit) -> None:
     wrong = wrong_hash(image, fit.images.values())
     if wrong is not None:
@@ -154,86 +100,7 @@ def _check_hashes(image: ByteSource, fit: Fit) -> None:
         )
 
 
-def _key_names(
-    fit: Fit, configurations: Iterable[Configuration], keys: Sequence[SigningKey], options: Options
-) -> tuple[str, ...]:
-    if options.key_name is not None and options.key_names is not None:
-        raise FormatError("options key_name and key_names exclude each other", code=Code.INVALID_DOCUMENT)
-    names: tuple[str | None, ...] = options.key_names or (options.key_name,)
-    if names == (None,):
-        hints = {tuple(fit.tree.text(node, "key-name-hint") for node in c.signature_nodes) for c in configurations}
-        names = hints.pop() if len(hints) == 1 else ()
-    result = tuple(name for name in names if name and re.fullmatch(KEY_NAME, name))
-    if not len(result) == len(set(result)) == len(names) == len(keys):
-        raise FormatError(
-            f"{len(result)} different key names for {len(keys)} keys",
-            code=Code.INVALID_DOCUMENT,
-            hint="option key_name: the key's name in U-Boot's control devicetree; key_names where several keys sign",
-        )
-    return result
-
-
-def _places(
-    fit: Fit, configuration: Configuration, keys: Sequence[SigningKey], key_names: Sequence[str]
-) -> tuple[_Place, ...]:
-    templates = configuration.signature_nodes
-    for node in templates:
-        if "value" in node.properties:
-            raise FormatError(f"{node.path} is signed already", at=node.start, code=Code.ALREADY_SIGNED)
-    if len(templates) > len(keys):
-        raise FormatError(
-            f"{configuration.node.path} waits for {len(templates)} signatures, {len(keys)} keys sign",
-            at=configuration.node.start,
-        )
-    free = (f"signature-{n}" for n in range(1, len(templates) + len(keys) + 1))
-    fresh = [node_name for node_name in free if node_name not in configuration.node.children]
-    node_names = [*(node.name for node in templates), *fresh]
-    places = tuple(
-        _Place(
-            slot=_slot_name(configuration.name, node_name),
-            configuration=configuration,
-            node_name=node_name,
-            template=configuration.node.children.get(node_name),
-            key=key,
-            key_name=key_name,
-        )
-        for key, key_name, node_name in zip(keys, key_names, node_names, strict=False)
-    )
-    for place in places:
-        _check_template(fit, place)
-    return places
-
-
-def _check_template(fit: Fit, place: _Place) -> None:
-    """A template decided what its device verifies; signing it otherwise would only show at boot."""
-    if place.template is None:
-        return
-    wanted = {"algo": algo_of(place.key.public_key, place.key.algorithm), "key-name-hint": place.key_name}
-    for name, value in wanted.items():
-        found = fit.tree.text(place.template, name)
-        if found not in (None, value):
-            raise FormatError(
-                f"{place.template.path} waits for {name} {found!a}, this signature is {value!a}",
-                at=place.template.start,
-                hint="sign with the key the template names, or change the template",
-            )
-    if fit.tree.text(place.template, "padding") not in PADDINGS or place.template.children:
-        raise FormatError(
-            f"{place.template.path} is no template for PKCS#1 v1.5",
-            at=place.template.start,
-            code=Code.UNSUPPORTED_IMAGE,
-        )
-    if present := [name for name in WRITTEN if name in place.template.properties]:
-        raise FormatError(f"{place.template.path} holds {present[0]} without a value", at=place.template.start)
-
-
-def _slot_name(configuration: str, node_name: str) -> str:
-    """Name a slot; characters that ids of signed documents may not hold become their code in hex."""
-    kept = "abcdefghijklmnopqrstuvwxyz0123456789._-"
-    return "/".join("".join(c if c in kept else f"{ord(c):02x}" for c in part) for part in (configuration, node_name))
-
-
-def _slots(image: ByteSource, fit: Fit, places: Sequence[_Place], timestamp: int | None) -> tuple[Slot, ...]:
+def _slots(image: ByteSource, fit: Fit, places: Sequence[Place], timestamp: int | None) -> tuple[Slot, ...]:
     patch = _patch(fit, places, timestamp, {place.slot: bytes(place.value_bytes) for place in places})
     signed = load(PatchedSource(image, patch))
     regions, pull_back = Regions(signed), PullBack(patch)
@@ -253,7 +120,7 @@ def _slots(image: ByteSource, fit: Fit, places: Sequence[_Place], timestamp: int
     return tuple(slots)
 
 
-def _patch(fit: Fit, places: Sequence[_Place], timestamp: int | None, values: Mapping[str, bytes]) -> Patch:
+def _patch(fit: Fit, places: Sequence[Place], timestamp: int | None, values: Mapping[str, bytes]) -> Patch:
     strings = StringTable(fit.tree.strings)
     for name in (*WRITTEN, "algo", "key-name-hint"):
         strings.offset_of(name)  # all names first: each signature covers the whole string table
@@ -286,7 +153,7 @@ def _hashed_nodes(fit: Fit, configuration: Configuration) -> Iterable[str]:
     return dict.fromkeys(node.path for node in listed_nodes(fit, configuration))
 
 
-def _signature_properties(place: _Place, strings: StringTable, properties: Mapping[str, bytes]) -> bytes:
+def _signature_properties(place: Place, strings: StringTable, properties: Mapping[str, bytes]) -> bytes:
     present = place.template.properties if place.template else {}
     return b"".join(
         encode_property(strings, name, content)
