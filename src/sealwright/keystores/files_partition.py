@@ -87,6 +87,7 @@ class Partition:
         self._key: bytes | None = None
 
     def open(self, passphrase: Secret) -> None:
+        """Unseal the partition key; ``ConfigurationError`` (credential) when that fails."""
         _check_private(self._folder, is_folder=True)
         header = _read_record(PartitionFile, self._folder / PARTITION_FILE)
         try:
@@ -99,9 +100,11 @@ class Partition:
             ) from None
 
     def close(self) -> None:
+        """Forget the partition key."""
         self._key = None
 
     def fingerprints(self) -> set[str]:
+        """Return the names of the key files that are there now."""
         try:
             names = {entry.name for entry in self._folder.iterdir()}
         except OSError as e:
@@ -113,12 +116,14 @@ class Partition:
         return found - {PARTITION_FILE.removesuffix(".json")}
 
     def read(self, fingerprint: str) -> KeyFile:
+        """Read a key file without unsealing it."""
         record = _read_record(KeyFile, self._folder / f"{fingerprint}.json")
         if PublicKey(record.public_key).fingerprint != fingerprint:
             raise ConfigurationError(f"{fingerprint}.json holds another key than its name says", setting="keystore")
         return record
 
     def load(self, fingerprint: str) -> tuple[PublicKey, PrivateKey]:
+        """Unseal a key; ``ConfigurationError`` when the file was changed or its halves are not one key."""
         record = self.read(fingerprint)
         try:
             encoded = _unseal(self._open_key(), record)
@@ -134,6 +139,7 @@ class Partition:
         return PublicKey(record.public_key), key
 
     def store(self, label: str, public: PublicKey, private: PrivateKey, certificates: tuple[bytes, ...]) -> None:
+        """Seal a key into a new file; ``RefusedError`` (conflict) when it is there already."""
         _check_private(self._folder, is_folder=True)
         encoded = private.private_bytes(
             serialization.Encoding.DER, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
@@ -241,4 +247,5 @@ def _sync_folder(folder: Path) -> None:
 
 
 def unavailable(message: str) -> UnavailableError:
+    """Return the error for a folder or file that cannot be reached now."""
     return UnavailableError(message, code=Code.KEYSTORE_UNAVAILABLE)
