@@ -1,0 +1,120 @@
+"""The command line's entry: the list of all commands, and the one place where errors become text and exit codes.
+
+Only the module of the command that was called is imported.  A command is a function with Typer's annotations, or a
+``typer.Typer`` of sub-commands for a noun; a *lean* one takes its arguments as a list and parses them with argparse,
+because importing Typer takes longer than verifying (docs/adr/0010).  Commands print, and raise errors of the families.
+"""
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sealwright import __version__
+from sealwright.cli.output import (
+    EX_USAGE,
+    INTERNAL,
+    PROGRAM,
+    UsageError,
+    error_json,
+    show_error,
+    show_json,
+)
+from sealwright.core.errors import Code, SealwrightError
+
+INTERRUPTED, BROKEN_PIPE = 130, 141  # as a shell says it of a process ended by SIGINT or SIGPIPE
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """Where a command is and what it is for."""
+
+    target: str
+    """``module:attribute``."""
+    help: str
+    is_lean: bool = False
+
+
+COMMANDS: dict[str, dict[str, Command]] = {
+    "Images": {
+        "inspect": Command("sealwright.cli.offline:inspect", "what an image is, what is signed, by whom", is_lean=True),
+        "verify": Command("sealwright.cli.offline:verify", "check an image with its evidence, offline", is_lean=True),
+    },
+    "Other": {
+        "version": Command("sealwright.cli.offline:version", "say which version this is", is_lean=True),
+    },
+}
+"""Every command under its heading in the help."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    wants_json = "--json" in given
+    try:
+        _dispatch(given)
+        sys.stdout.flush()
+    except UsageError as e:
+        return _fail(wants_json, {"code": "usage", "message": e.message, "exit_code": EX_USAGE}, e.message, e.hint)
+    except SealwrightError as e:
+        return _fail(wants_json, error_json(e), e.message, e.hint)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read is gone; Python would complain when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BROKEN_PIPE
+    except Exception as e:
+        if os.environ.get("SEALWRIGHT_DEBUG") == "1":
+            raise
+        value = {"code": str(Code.INTERNAL), "message": f"internal error: {type(e).__name__}", "exit_code": INTERNAL}
+        hint = "this is a bug of Sealwright: run it again with SEALWRIGHT_DEBUG=1 and report what it prints"
+        return _fail(wants_json, value, str(value["message"]), hint)
+    return 0
+
+
+def _fail(wants_json: bool, value: Any, message: str, hint: str) -> int:
+    show_error(message, hint)
+    if wants_json:
+        show_json({"error": value})
+    code: int = value["exit_code"]
+    return code
+
+
+def _dispatch(given: list[str]) -> None:
+    if not given or given[0] in ("-h", "--help", "help"):
+        print(overview())
+        return
+    name = "version" if given[0] == "--version" else given[0]
+    command = next((group[name] for group in COMMANDS.values() if name in group), None)
+    if command is None:
+        raise _unknown(name)
+    module, _, attribute = command.target.partition(":")
+    target = getattr(importlib.import_module(module), attribute)
+    if command.is_lean:
+        target(given[1:])
+    else:
+        from sealwright.cli.typed import run  # noqa: PLC0415 - Typer is slow to import
+
+        run(target, f"{PROGRAM} {name}", given[1:])
+
+
+def overview() -> str:
+    """Return the help of the program as a whole."""
+    width = max(len(name) for group in COMMANDS.values() for name in group)
+    lines = [f"{PROGRAM} {__version__}: sign firmware with a quorum that an outsider can check", ""]
+    lines.append(f"usage: {PROGRAM} COMMAND ...    `{PROGRAM} COMMAND --help` says more")
+    for heading, group in COMMANDS.items():
+        lines += ["", f"{heading}:"]
+        lines += [f"  {name:<{width}}  {command.help}" for name, command in group.items()]
+    return "\n".join(lines)
+
+
+def _unknown(name: str) -> UsageError:
+    from difflib import get_close_matches  # noqa: PLC0415 - needed here only
+
+    close = get_close_matches(name, [known for group in COMMANDS.values() for known in group], 1)
+    hint = f"did you mean `{PROGRAM} {close[0]}`?" if close else f"list the commands with `{PROGRAM} --help`"
+    return UsageError(f"there is no command {name[:40]!r}", hint=hint)

@@ -1,0 +1,156 @@
+"""``inspect``, ``verify``, ``version``: commands that need neither server nor network."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from sealwright import __version__
+from sealwright.cli.lean import Parser
+from sealwright.cli.output import UsageError, iso, note, show, show_json, show_table, utc
+from sealwright.client.files import FileSource
+from sealwright.client.images import choose_format
+from sealwright.client.offline import VerifiedFile, load_trust, verify_file
+from sealwright.core.images import Range
+from sealwright.core.keys import PublicKey
+from sealwright.evidence.bundle import EVIDENCE_SUFFIX
+from sealwright.evidence.verify import VerifiedEvidence
+from sealwright.formats import FORMATS
+from sealwright.formats.interface import Inspection
+
+
+def version(arguments: Sequence[str]) -> None:
+    """Print the version."""
+    if Parser("version", "Say which version this is.").parse_args(arguments).json:
+        show_json({"version": __version__})
+    else:
+        show(f"sealwright {__version__}")
+
+
+def verify(arguments: Sequence[str]) -> None:
+    """Verify one image with its evidence."""
+    parser = Parser(
+        "verify", "Check that an image is what was approved, logged and signed. Opens no network connection."
+    )
+    parser.add_argument("image", metavar="IMAGE", type=Path)
+    parser.add_argument("--evidence", metavar="FILE", type=Path, help=f"default: IMAGE{EVIDENCE_SUFFIX}")
+    parser.add_argument(
+        "--trust", metavar="FILE", type=Path, help="trust file of the maker; default: $SEALWRIGHT_TRUST"
+    )
+    chosen = parser.parse_args(arguments)
+    trust = chosen.trust or os.environ.get("SEALWRIGHT_TRUST")
+    if not trust:
+        raise UsageError("no trust file is named", hint="get it from the maker of the image, and name it with --trust")
+    checked = verify_file(chosen.image, chosen.evidence, load_trust(Path(trust)), FORMATS)
+    if chosen.json:
+        show_json(_verified_json(chosen.image, checked))
+    else:
+        _show_verified(chosen.image, checked.verified)
+        for text in checked.notes:
+            note(text)
+
+
+def inspect(arguments: Sequence[str]) -> None:
+    """Describe one image."""
+    parser = Parser("inspect", "Say what an image is, what a signature covers, and which signatures it carries.")
+    parser.add_argument("image", metavar="IMAGE", type=Path)
+    parser.add_argument("--format", metavar="NAME", help=f"one of {', '.join(FORMATS)}; by default it is detected")
+    chosen = parser.parse_args(arguments)
+    with FileSource(chosen.image) as source:
+        inspection = choose_format(source, chosen.format).inspect(source)
+    if chosen.json:
+        show_json(_inspection_json(chosen.image, inspection))
+    else:
+        _show_inspection(chosen.image, inspection)
+
+
+def _show_verified(image: Path, verified: VerifiedEvidence) -> None:
+    request = verified.approved.request
+    approvals = [f"{b.vote.person} ({b.vote.checked})" for b in verified.approved.ballots]
+    rows = [
+        ("product", f"{request.product} {request.release}"),
+        ("environment", request.environment),
+        ("requested by", request.requester),
+        ("approved by", ", ".join(approvals) or "nobody: the rules ask for no approval"),
+    ]
+    rows += [
+        ("signed by key", f"{profile.id}, {profile.algorithm}, {profile.grade} key")
+        for profile in dict.fromkeys(verified.signing_keys)
+    ]
+    rows += [
+        ("format", verified.artifact.image_format),
+        ("signed at", utc(verified.outcome.time)),
+        ("log", f"{request.log}, entry {verified.outcome_index} of {verified.checkpoint_size}"),
+        ("witnesses", "witnessed" if verified.is_witnessed else "unwitnessed"),
+        ("installation", verified.grade),
+        ("gates", "none"),
+    ]
+    show(f"verified: {image}")
+    show_table(rows)
+
+
+def _verified_json(image: Path, checked: VerifiedFile) -> dict[str, Any]:
+    verified = checked.verified
+    request = verified.approved.request
+    return {
+        "verified": True,
+        "image": str(image),
+        "evidence": str(checked.evidence),
+        "artifact": {
+            "name": verified.artifact.name,
+            "sha256": verified.artifact.sha256,
+            "size": verified.artifact.size,
+        },
+        "format": verified.artifact.image_format,
+        "product": request.product,
+        "release": request.release,
+        "environment": request.environment,
+        "request": {"id": request.id, "digest": verified.approved.request_digest},
+        "requester": request.requester,
+        "approvals": [{"person": b.vote.person, "checked": b.vote.checked} for b in verified.approved.ballots],
+        "keys": [
+            {
+                "profile": profile.id,
+                "algorithm": profile.algorithm,
+                "fingerprint": PublicKey(profile.public_key).fingerprint,
+                "grade": profile.grade,
+            }
+            for profile in dict.fromkeys(verified.signing_keys)
+        ],
+        "signed_at": iso(verified.outcome.time),
+        "log": {
+            "origin": request.log,
+            "outcome_index": verified.outcome_index,
+            "checkpoint_size": verified.checkpoint_size,
+        },
+        "witnessed": verified.is_witnessed,
+        "grade": verified.grade,
+        "gates": [],
+        "notes": list(checked.notes),
+    }
+
+
+def _show_inspection(image: Path, inspection: Inspection) -> None:
+    show(f"{image}: {inspection.format}")
+    show_table(inspection.facts.items())
+    show("signatures:" + ("" if inspection.signatures else " none inside the file"))
+    show_table((s.name, f"{s.algorithm} by {s.signer}") for s in inspection.signatures)
+    show("covered by a signature:")
+    show_table((_span(part), f"{part.stop - part.start} bytes") for part in inspection.covered)
+    show("not covered:" + ("" if inspection.uncovered else " nothing"))
+    show_table((_span(part), reason) for part, reason in inspection.uncovered)
+
+
+def _span(part: Range) -> str:
+    return f"{part.start:#x}-{part.stop:#x}"
+
+
+def _inspection_json(image: Path, inspection: Inspection) -> dict[str, Any]:
+    return {
+        "image": str(image),
+        "format": inspection.format,
+        "facts": dict(inspection.facts),
+        "signatures": [{"name": s.name, "algorithm": s.algorithm, "signer": s.signer} for s in inspection.signatures],
+        "covered": [{"start": part.start, "stop": part.stop} for part in inspection.covered],
+        "uncovered": [{"start": p.start, "stop": p.stop, "reason": reason} for p, reason in inspection.uncovered],
+    }

@@ -1,0 +1,35 @@
+"""Runs commands declared with Typer, and says their usage errors in our words."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import typer
+
+from sealwright.cli.output import UsageError
+
+
+def noun(help_text: str) -> typer.Typer:
+    """Return an empty group of sub-commands: ``request = noun("…")``, then ``@request.command()``."""
+    return typer.Typer(
+        help=help_text,
+        no_args_is_help=False,
+        add_completion=False,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+    )
+
+
+def run(target: typer.Typer | Callable[..., Any], program: str, arguments: Sequence[str]) -> None:
+    """Parse ``arguments`` and call the command; raises what it raises, and ``UsageError``."""
+    if isinstance(target, typer.Typer):
+        app = target
+    else:
+        app = noun(target.__doc__ or "")
+        app.command()(target)
+    try:
+        app(args=list(arguments), prog_name=program, standalone_mode=False)
+    except typer.Abort:  # Ctrl-C at a prompt
+        raise KeyboardInterrupt from None
+    except typer.TyperException as e:
+        message = e.format_message().rstrip(".")
+        raise UsageError(message[:1].lower() + message[1:], hint=f"see `{program} --help`") from None

@@ -1,0 +1,66 @@
+"""What an image file is: its digests, made in one reading on two cores, and its format."""
+
+import hashlib
+import queue
+import threading
+from typing import NamedTuple
+
+from sealwright.core.errors import Code, FormatError
+from sealwright.core.images import ByteSource
+from sealwright.formats import FORMATS, detect
+from sealwright.formats.interface import Format
+
+READ_BYTES = 2 << 20
+QUEUED_CHUNKS = 4  # with those in both hands at most 12 MiB
+SMALL_BYTES = 1 << 20  # below, a thread costs more than it saves
+
+
+class ImageDigests(NamedTuple):
+    """The digests by which requests and evidence name an image, lower-case hex, and its size in bytes."""
+
+    sha256: str
+    sha512: str
+    size: int
+
+
+def digests(image: ByteSource) -> ImageDigests:
+    """Hash an image with SHA-256 and SHA-512 while it is read once."""
+    sha256, sha512 = hashlib.sha256(), hashlib.sha512()
+    if image.size <= SMALL_BYTES:
+        data = image.read(0, image.size)
+        sha256.update(data)
+        sha512.update(data)
+    else:
+        _hash_both(image, sha256, sha512)
+    return ImageDigests(sha256.hexdigest(), sha512.hexdigest(), image.size)
+
+
+def _hash_both(image: ByteSource, here: "hashlib._Hash", there: "hashlib._Hash") -> None:
+    """Feed one hash in this thread, the other, slower one in a second thread; hashlib lets both run."""
+    chunks: queue.Queue[bytes | None] = queue.Queue(QUEUED_CHUNKS)
+
+    def feed() -> None:
+        while (chunk := chunks.get()) is not None:
+            there.update(chunk)
+
+    thread = threading.Thread(target=feed, name="sha512", daemon=True)
+    thread.start()
+    try:
+        for at in range(0, image.size, READ_BYTES):
+            chunk = image.read(at, min(READ_BYTES, image.size - at))
+            chunks.put(chunk)
+            here.update(chunk)
+    finally:
+        chunks.put(None)
+        thread.join()
+
+
+def choose_format(image: ByteSource, name: str | None = None) -> Format:
+    """Return the format of that name, or without one the first that claims the image."""
+    if name is None:
+        return detect(image)
+    if name not in FORMATS:
+        raise FormatError(
+            f"format {name!r} is unknown", code=Code.UNSUPPORTED_IMAGE, hint=f"it is one of {', '.join(FORMATS)}"
+        )
+    return FORMATS[name]

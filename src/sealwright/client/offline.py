@@ -1,0 +1,78 @@
+"""What is done without any server: reading trust and evidence files, verifying an image with its evidence."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from sealwright.client.files import FileSource, read_small
+from sealwright.client.outputs import sidecar_path
+from sealwright.core import records
+from sealwright.core.canonical import MAX_DOCUMENT_BYTES
+from sealwright.core.errors import Code, ConfigurationError, FormatError, VerificationError
+from sealwright.core.patches import Patch
+from sealwright.evidence.bundle import EVIDENCE_SUFFIX, MAX_EVIDENCE_BYTES, Evidence, TrustFile
+from sealwright.evidence.verify import VerifiedEvidence, verify_evidence
+from sealwright.formats.interface import Format
+
+Record = TypeVar("Record")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerifiedFile:
+    """A file that its evidence proved, and what its holder may want to know."""
+
+    verified: VerifiedEvidence
+    evidence: Path
+    notes: tuple[str, ...]
+
+
+def load_trust(path: Path) -> TrustFile:
+    """Read a trust file."""
+    return _load(TrustFile, path, what="trust file", max_bytes=MAX_DOCUMENT_BYTES)
+
+
+def load_evidence(path: Path, *, follow_links: bool = True) -> Evidence:
+    """Read an evidence file."""
+    return _load(Evidence, path, what="evidence", max_bytes=MAX_EVIDENCE_BYTES, follow_links=follow_links)
+
+
+def verify_file(image: Path, evidence: Path | None, trust: TrustFile, formats: Mapping[str, Format]) -> VerifiedFile:
+    """Verify an image file with its evidence, by default the file beside it, and any sidecar that lies there."""
+    with FileSource(image) as source:
+        beside = sidecar_path(image, EVIDENCE_SUFFIX)
+        if evidence is None and not os.path.lexists(beside):
+            raise ConfigurationError(
+                f"there is no evidence {beside}", setting="evidence", hint="name it with --evidence FILE"
+            )
+        record = load_evidence(evidence or beside, follow_links=evidence is not None)
+        notes = _check_sidecars(image, record.patch)
+        verified = verify_evidence(record, source, trust, formats)
+    return VerifiedFile(verified=verified, evidence=evidence or beside, notes=notes)
+
+
+def _check_sidecars(image: Path, patch: Patch) -> tuple[str, ...]:
+    """A sidecar beside the image must be the one of the evidence; a missing one is only said."""
+    notes = []
+    for sidecar in patch.sidecars:
+        path = sidecar_path(image, sidecar.suffix)
+        if not os.path.lexists(path):
+            notes.append(f"{path.name} is not beside the image; the evidence holds a copy")
+            continue
+        with FileSource(path, follow_links=False) as file:
+            if file.size != len(sidecar.content) or file.read(0, file.size) != sidecar.content:
+                raise VerificationError(
+                    f"{path} is not the file that the evidence proves",
+                    code=Code.EVIDENCE_MISMATCH,
+                    hint="it was exchanged: get it again from where the image came",
+                )
+    return tuple(notes)
+
+
+def _load(record: type[Record], path: Path, *, what: str, max_bytes: int, follow_links: bool = True) -> Record:
+    data = read_small(path, max_bytes=max_bytes, what=what, follow_links=follow_links)
+    try:
+        return records.parse(record, data, max_bytes=max_bytes)
+    except FormatError as e:
+        raise FormatError(f"{what} {path}: {e.message}", code=Code.INVALID_DOCUMENT, hint=e.hint) from None
