@@ -16,7 +16,7 @@ from sealwright.core.errors import Code, FormatError, SealwrightError, Verificat
 from sealwright.core.keys import Algorithm
 from sealwright.formats import signed_data
 from sealwright.formats.cms import Draft, only_key
-from sealwright.formats.cms_shapes import DATA, digest_name
+from sealwright.formats.cms_shapes import DATA, ContentInfo, digest_name
 from sealwright.formats.der import check_der
 from sealwright.formats.interface import SigningKey
 
@@ -191,6 +191,32 @@ def test_a_signer_whose_certificate_is_missing_is_refused() -> None:
         signed_data.parse(changed(assembled(draft(who), who), strip))
 
 
+def test_a_signer_named_otherwise_or_without_any_certificate_is_refused() -> None:
+    who = signer(P256)
+
+    def rename(signed: object) -> None:
+        sid = asn1.SignerIdentifier({"subject_key_identifier": b"1"})
+        signed["signer_infos"][0]["sid"] = sid  # type: ignore[index]
+
+    def strip(signed: object) -> None:
+        signed["certificates"] = None  # type: ignore[index]
+
+    der = assembled(draft(who), who)
+    with pytest.raises(FormatError, match="not named by issuer and serial number"):
+        signed_data.parse(changed(der, rename))
+    with pytest.raises(FormatError, match="no certificates, or too many"):
+        signed_data.parse(changed(der, strip))
+
+
+def test_content_of_two_elements_is_refused() -> None:
+    who = signer(P256)
+    outer = ContentInfo.load(assembled(draft(who, content=b"\x04\x01x"), who))
+    content = outer["content"]["encap_content_info"]["content"]
+    content.append(core.Any.load(b"\x04\x01y"))
+    with pytest.raises(FormatError, match="content of 2 elements"):
+        signed_data.parse(outer.dump(force=True))
+
+
 def test_an_attribute_that_is_there_twice_is_refused() -> None:
     who = signer(P256)
 
@@ -201,6 +227,35 @@ def test_an_attribute_that_is_there_twice_is_refused() -> None:
 
     with pytest.raises(FormatError, match="is there twice"):
         signed_data.parse(changed(assembled(draft(who), who), twice))
+
+
+def test_attributes_with_two_values_or_too_few_are_refused() -> None:
+    who = signer(P256)
+
+    def double(signed: object) -> None:
+        info = signed["signer_infos"][0]  # type: ignore[index]
+        digest = {"type": "message_digest", "values": [DIGEST, DIGEST[::-1]]}
+        info["signed_attrs"] = asn1.CMSAttributes([{"type": "content_type", "values": [DATA]}, digest])
+
+    def fewer(signed: object) -> None:
+        info = signed["signer_infos"][0]  # type: ignore[index]
+        info["signed_attrs"] = asn1.CMSAttributes([{"type": "content_type", "values": [DATA]}])
+
+    der = assembled(draft(who), who)
+    with pytest.raises(FormatError, match="message_digest has 2 values"):
+        signed_data.parse(changed(der, double))
+    with pytest.raises(FormatError, match="lack content type or message digest"):
+        signed_data.parse(changed(der, fewer))
+
+
+def test_a_digest_list_that_names_another_algorithm_is_refused() -> None:
+    who = signer(P256)
+
+    def other(signed: object) -> None:
+        signed["digest_algorithms"][0]["algorithm"] = "sha512"  # type: ignore[index]
+
+    with pytest.raises(FormatError, match="another digest algorithm than the list announces"):
+        signed_data.parse(changed(assembled(draft(who), who), other))
 
 
 def test_a_content_type_that_the_attributes_deny_is_refused() -> None:
@@ -227,6 +282,20 @@ def test_an_algorithm_swapped_for_a_weaker_one_is_refused() -> None:
     assert signed.algorithm is None
     with pytest.raises(VerificationError, match="sha1 and rsassa_pkcs1v15, which is not accepted"):
         signed.verify(who.trust)
+
+
+def test_rsa_may_be_named_with_its_hash_but_not_with_another() -> None:
+    who = signer(Algorithm.RSA_PKCS1_SHA256)
+
+    def named(algorithm: str) -> signed_data.SignedData:
+        def rename(signed: object) -> None:
+            signed["signer_infos"][0]["signature_algorithm"] = {"algorithm": algorithm}  # type: ignore[index]
+
+        return signed_data.parse(changed(assembled(draft(who), who), rename))
+
+    assert named("sha256_rsa").verify(who.trust) == who.public_key
+    with pytest.raises(VerificationError, match="sha256 and sha512_rsa, which is not accepted"):
+        named("sha512_rsa").verify(who.trust)
 
 
 def test_a_key_of_another_kind_than_the_algorithm_is_a_verification_error() -> None:

@@ -1,5 +1,6 @@
 """UEFI programs: sbverify and osslsigncode judge what we sign, with the same anchor for yes and no."""
 
+import dataclasses
 import itertools
 import struct
 from pathlib import Path
@@ -25,10 +26,12 @@ from tests.verifiers import osslsigncode, sbverify
 
 from sealwright.core import records
 from sealwright.core.errors import Code, FormatError, VerificationError
-from sealwright.core.images import MemorySource
+from sealwright.core.images import MemorySource, Range
 from sealwright.core.keys import Algorithm
 from sealwright.core.patches import Patch
-from sealwright.formats import detect, pe, pe_layout, targets
+from sealwright.formats import authenticode, detect, pe, pe_layout, targets
+from sealwright.formats.cms import Draft
+from sealwright.formats.cms_shapes import DATA
 from sealwright.formats.interface import Trust
 from sealwright.formats.pe_checksum import WordSum
 
@@ -384,9 +387,66 @@ def test_wrong_options_are_refused_by_name(options: dict[str, object], message: 
 
 def test_too_many_certificates_are_refused() -> None:
     who = signer(RSA)
-    with pytest.raises(FormatError, match="certificates of more than 60000 bytes") as e:
+    with pytest.raises(FormatError, match="certificates of more than 30000 bytes") as e:
         pe.prepare(MemorySource(image()), [who.signing_key(*[who.certificate_der] * 80)], {}, targets.ANY)
     assert e.value.code is Code.TARGET_CANNOT_VERIFY
+
+
+class Sparse:
+    """An image with zeros behind it that nobody stores."""
+
+    def __init__(self, data: bytes, size: int) -> None:
+        self.data, self.size = data, size
+
+    def read(self, offset: int, length: int) -> bytes:
+        return self.data[offset : offset + length].ljust(length, b"\0")
+
+
+def test_an_image_that_leaves_no_room_for_a_signature_is_refused_before_it_is_read() -> None:
+    with pytest.raises(FormatError, match="offsets in PE end at 4294967295"):
+        pe.prepare(Sparse(image(), 0xFFFF0000), [signer(RSA).signing_key()], {}, targets.ANY)
+
+
+def test_a_table_without_room_for_another_signature_is_refused() -> None:
+    full = dataclasses.replace(layout(image()), table=Range(len(image()) - 1_000_000, len(image())), size=2_000_000)
+    with pytest.raises(FormatError, match="has no room for another"):
+        pe._check_room(full)
+
+
+def test_a_pkcs7_that_speaks_of_something_else_is_refused() -> None:
+    who = signer(RSA)
+    for content_type, content, message in (
+        (DATA, None, "expected SpcIndirectDataContent"),
+        (authenticode.SPC_INDIRECT_DATA, None, "expected SpcIndirectDataContent"),
+        (authenticode.SPC_INDIRECT_DATA, bytes.fromhex("3000"), "not an SpcIndirectDataContent"),
+        (authenticode.SPC_INDIRECT_DATA, bytes.fromhex("040100"), "not an SpcIndirectDataContent"),
+    ):
+        made = Draft(key=who.signing_key(), content_type=content_type, message_digest=bytes(32), content=content)
+        der = made.assemble({"signature": who.sign(made.slot())})
+        with pytest.raises(FormatError, match=message):
+            authenticode.parse(der)
+    good = authenticode.draft(who.signing_key(), bytes(32), None)
+    assert good.content
+    other = dataclasses.replace(
+        good, content=good.content.replace(bytes.fromhex("8237 02010f"), bytes.fromhex("8237 02010e"))
+    )
+    with pytest.raises(FormatError, match="not of a PE image"):
+        authenticode.parse(other.assemble({"signature": who.sign(other.slot())}))
+
+
+def test_a_trusted_key_with_another_algorithm_is_refused() -> None:
+    who = signer(Algorithm.RSA_PKCS1_SHA384)
+    made = authenticode.draft(who.signing_key(), bytes(32), None)
+    signature = authenticode.parse(made.assemble({"signature": who.sign(made.slot())}))
+    with pytest.raises(VerificationError, match="UEFI signature with another algorithm"):
+        signature.verify(who.trust)
+
+
+def test_a_key_that_signed_twice_is_named_once() -> None:
+    both = sign(sign(image()), signer(RSA), existing="append")
+    verified = pe.verify(MemorySource(both), signer(RSA).trust, {})
+    assert len(verified.signatures) == 2
+    assert verified.keys == (signer(RSA).public_key,)
 
 
 def test_inspect_tells_an_approver_what_it_is() -> None:

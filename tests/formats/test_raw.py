@@ -1,5 +1,6 @@
 """Raw files: OpenSSL and GnuTLS judge the detached signature; the file itself stays as it is."""
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -190,6 +191,16 @@ def test_wrong_options_are_refused_by_name(options: dict[str, object], message: 
     who = signer(P256)
     with pytest.raises(FormatError, match=message):
         raw.prepare(MemorySource(IMAGE), [who.signing_key()], options, targets.ANY)
+
+
+def test_content_inside_the_signature_is_refused() -> None:
+    who = signer(P256)
+    made = raw.prepare(MemorySource(IMAGE), [who.signing_key()], OPTIONS, targets.ANY).draft
+    attached = dataclasses.replace(made, content=b"\x04\x01x")
+    with pytest.raises(FormatError, match="not a detached signature over data"):
+        raw.verify(
+            MemorySource(IMAGE), who.trust, {".p7s": attached.assemble({"signature": who.sign(attached.slot())})}
+        )
 
 
 def test_an_empty_file_is_refused() -> None:

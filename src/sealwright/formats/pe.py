@@ -22,7 +22,8 @@ from sealwright.formats.pe_checksum import WordSum
 from sealwright.formats.pe_layout import DIRECTORY, UEFI_SUBSYSTEMS, WIN_CERTIFICATE, Layout, aligned
 
 name = "uefi-pe"
-MAX_CERTIFICATES_BYTES = 60_000  # edk2 reads lengths of two bytes only, so the whole PKCS#7 stays below 64 KiB
+MAX_PKCS7_BYTES = 0xFFFF  # edk2 reads lengths of two bytes only
+MAX_CERTIFICATES_BYTES = 30_000  # the issuer's name stands twice, and all must fit into the line above
 MAX_FILE_BYTES = 0xFFFFFFFF
 MAX_SBAT_BYTES = 4096
 SIGNATURES = "signatures"  # limit of a target profile: how many WIN_CERTIFICATEs it reads
@@ -75,8 +76,6 @@ class Prepared:
         layout = self.layout
         padding = bytes(aligned(layout.size) - layout.size)
         end = layout.size + len(padding) + len(certificate)
-        if end > MAX_FILE_BYTES:
-            raise FormatError(f"signed image would have {end} bytes, PE ends at {MAX_FILE_BYTES}")
         start = layout.table.start if layout.table else layout.size + len(padding)
         table_entry = DIRECTORY.pack(start, end - start)
         words = self.words.copy()
@@ -129,6 +128,7 @@ def prepare(
         )
     layout = pe_layout.read(image)
     _check_existing(_signatures(image, layout), chosen.existing, target)
+    _check_room(layout)
     words = WordSum()
     digest = _image_digest(image, layout, words)
     if layout.table:
@@ -151,7 +151,7 @@ def verify(image: ByteSource, trust: Trust, sidecars: Mapping[str, bytes]) -> Ve
         raise VerificationError("image carries no signature")
     known = {key.spki_der for key in trust.keys}
     ours = [(n, s) for n, s in enumerate(signatures, 1) if s.signed.spki_der in known] or [(1, signatures[0])]
-    keys = tuple(signature.verify(trust) for _, signature in ours)
+    keys = tuple(dict.fromkeys(signature.verify(trust) for _, signature in ours))
     digest = _image_digest(image, layout, None)
     for _, signature in ours:
         if signature.image_digest != digest:
@@ -177,6 +177,15 @@ def _check_existing(signatures: tuple[Signature, ...], existing: Existing, targe
             f"image has {len(signatures)} signatures, target {target.name} reads no more than {most}",
             code=Code.TARGET_CANNOT_VERIFY,
         )
+
+
+def _check_room(layout: Layout) -> None:
+    """Refuse before anybody approves what could not be written afterwards."""
+    table_size = layout.size - layout.end
+    if table_size + MAX_PKCS7_BYTES > pe_layout.MAX_TABLE_BYTES:
+        raise FormatError(f"certificate table of {table_size} bytes has no room for another", at=layout.end)
+    if layout.size + MAX_PKCS7_BYTES + WIN_CERTIFICATE.size > MAX_FILE_BYTES:
+        raise FormatError(f"image of {layout.size} bytes, and offsets in PE end at {MAX_FILE_BYTES}")
 
 
 def _signatures(image: ByteSource, layout: Layout) -> tuple[Signature, ...]:
