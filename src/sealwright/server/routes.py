@@ -53,7 +53,7 @@ async def health(call: Call) -> Health:
 
 
 async def challenge(call: Call) -> ChallengeAnswer:
-    return ChallengeAnswer(challenge=call.context.logins.challenge(call.body.person))
+    return ChallengeAnswer(challenge=call.context.logins.challenge(call.body.authenticator))
 
 
 async def log_in(call: Call) -> LoginAnswer:
@@ -79,7 +79,7 @@ async def policy(call: Call) -> PolicyAnswer:
     if root is None:
         raise RefusedError("the log holds no root", code=Code.ROOT_INVALID)
     return PolicyAnswer(
-        root=ledger.granting(root.index),
+        roots=tuple(ledger.granting(index) for index in ledger.roots),
         root_index=root.index,
         policy=ledger.granting(in_force.index) if in_force else None,
         policy_index=in_force.index if in_force else None,

@@ -7,35 +7,22 @@ import hashlib
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass
-from typing import Literal
 
 from sealwright.core import records
 from sealwright.core.digests import document_digest
 from sealwright.core.envelopes import Envelope
 from sealwright.core.errors import Code, FormatError, RefusedError, VerificationError
-from sealwright.core.records import Digest, Id, Time
-from sealwright.policy.documents import Origin
 from sealwright.policy.signatures import Namespace, fingerprint, verify_envelope
 from sealwright.service.ledger import Ledger
+from sealwright.service.messages import Challenge
 from sealwright.service.ports import Clock, Entropy
-from sealwright.service.restrictions import authenticators_of
+from sealwright.service.restrictions import authenticators_of, owners_of
 
 CHALLENGE_SECONDS = 60
 SESSION_SECONDS = 3600
 MAX_CHALLENGES = 10_000
 MAX_SESSIONS = 10_000
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Challenge:
-    """What somebody signs to log in."""
-
-    type: Literal["login"]
-    format: Literal[1]
-    nonce: Digest
-    log: Origin
-    person: Id
-    time: Time
+NOBODY = "nobody"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,10 +41,12 @@ class Logins:
         self._mutex = threading.Lock()
         self._challenges: OrderedDict[bytes, int] = OrderedDict()
         self._sessions: OrderedDict[bytes, tuple[Caller, int, int]] = OrderedDict()
+        self._owners: tuple[int, dict[str, str]] = (-1, {})
 
-    def challenge(self, person: str) -> bytes:
-        """Return a challenge for ``person``; whether there is such a person is not told."""
+    def challenge(self, authenticator: str) -> bytes:
+        """Return a challenge for whoever holds the key with this fingerprint; for ``nobody`` where none does."""
         now = self._clock.now()
+        person = self._owner(authenticator)
         nonce = self._entropy.token(32).hex()
         challenge = records.serialise(
             Challenge(type="login", format=1, nonce=nonce, log=self._ledger.origin, person=person, time=now)
@@ -67,6 +56,11 @@ class Logins:
             if len(self._challenges) > MAX_CHALLENGES:
                 self._challenges.popitem(last=False)
         return challenge
+
+    def _owner(self, authenticator: str) -> str:
+        if self._owners[0] != self._ledger.epoch:
+            self._owners = self._ledger.epoch, owners_of(self._ledger)
+        return self._owners[1].get(authenticator, NOBODY)
 
     def log_in(self, challenge: bytes, envelope: Envelope) -> str:
         """Return a session token for a signed challenge; each challenge works once."""

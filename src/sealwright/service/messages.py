@@ -1,21 +1,33 @@
 """What client and server say to each other: the bodies of the HTTP API as records, as strict as signed documents."""
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
 from sealwright.core.envelopes import Envelope, SignedDocument
-from sealwright.core.records import Bounds, Count, Digest, Id, Text
-from sealwright.policy.documents import MAX_SLOTS
+from sealwright.core.records import Bounds, Count, Digest, Id, Text, Time
+from sealwright.policy.documents import MAX_SLOTS, Origin
 
 MAX_BODY_BYTES = 8 << 20
 MAX_WAIT_SECONDS = 60
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ChallengeBody:
-    """Ask for a login challenge."""
+class Challenge:
+    """What somebody signs to log in, under the namespace for logins only."""
 
+    type: Literal["login"]
+    format: Literal[1]
+    nonce: Digest
+    log: Origin
     person: Id
+    time: Time
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChallengeBody:
+    """Ask for a login challenge for whoever holds the key with this fingerprint."""
+
+    authenticator: Digest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,9 +186,9 @@ class RequestAnswer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PolicyAnswer:
-    """Root and policy in force as signed, and the complete sections."""
+    """All root versions and the policy in force as signed, and the complete sections."""
 
-    root: SignedDocument
+    roots: Annotated[tuple[SignedDocument, ...], Bounds(1, 4096)]
     root_index: Count
     policy: SignedDocument | None = None
     policy_index: Count | None = None

@@ -48,11 +48,12 @@ class Pump:
         documents: DocumentStore,
         signer: SignerLink,
         clock: Clock,
+        wake: threading.Event,
         on_trouble: Callable[[SealwrightError], None],
     ) -> None:
         self._ledger, self._desk, self._documents = ledger, desk, documents
         self._signer, self._clock, self._on_trouble = signer, clock, on_trouble
-        self._wake = threading.Event()
+        self._wake = wake
         self._stopping = False
         self._signer_id, self._session, self._size = "", "", -1
         self._unlogged: list[_Flight] = []

@@ -81,6 +81,19 @@ def authenticators_of(ledger: Ledger, person: str) -> tuple[Authenticator, ...]:
     return tuple(k for k in keys if revoked.find(RestrictionKind.REVOKE_AUTHENTICATOR, fingerprint(k)) is None)
 
 
+def owners_of(ledger: Ledger) -> dict[str, str]:
+    """Return who holds which key (by fingerprint): people, pipelines and administrators in force."""
+    owners: dict[str, str] = {}
+    root = ledger.state.root
+    names = [admin.person for admin in root.root.administrators] if root else []
+    if ledger.state.policy is not None:
+        sections = ledger.standing().sections
+        names += [section.id for kind in (Person, Pipeline) for section in sections.all(kind)]
+    for name in names:
+        owners.update({fingerprint(a): name for a in authenticators_of(ledger, name)})
+    return owners
+
+
 def is_administrator(ledger: Ledger, person: str) -> bool:
     """Whether the root in force lists ``person``."""
     return ledger.state.root is not None and any(

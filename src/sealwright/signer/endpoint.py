@@ -82,9 +82,12 @@ def peer_user(connection: socket.socket) -> int:
     return int(_CREDENTIALS.unpack(raw)[1])
 
 
-def receive_frame(connection: socket.socket) -> bytes | None:
-    """Return the next payload, or None when the peer closed between frames; ``FormatError`` for a broken frame."""
-    connection.settimeout(None)
+def receive_frame(connection: socket.socket, *, idle_seconds: float | None = None) -> bytes | None:
+    """Return the next payload, or None when the peer closed between frames; ``FormatError`` for a broken frame.
+
+    Waits ``idle_seconds`` (None: for ever) for a frame to begin.
+    """
+    connection.settimeout(idle_seconds)
     header = _receive(connection, LENGTH_BYTES)
     if not header:
         return None

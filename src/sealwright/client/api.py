@@ -1,0 +1,169 @@
+"""The HTTP side of the client: log in with one's SSH key, then records out and records in."""
+
+import json
+import ssl
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx
+
+from sealwright.client import ssh
+from sealwright.client.compose import sign_bytes
+from sealwright.core import records
+from sealwright.core.errors import (
+    Code,
+    ConfigurationError,
+    FormatError,
+    RefusedError,
+    SealwrightError,
+    UnavailableError,
+    VerificationError,
+)
+from sealwright.core.images import ByteSource, read_chunks
+from sealwright.service.messages import (
+    Challenge,
+    ChallengeAnswer,
+    ChallengeBody,
+    LoginAnswer,
+    LoginBody,
+)
+
+Answer = TypeVar("Answer")
+TIMEOUT_SECONDS = 90.0
+MAX_ANSWER_BYTES = 64 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Connection:
+    """Where the server is, who we are to it, and with which key."""
+
+    url: str
+    instance: str
+    identity: Path
+
+
+class Api:
+    """Calls of one client; logs in when first needed, and again when the session is over."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        try:
+            self._http = httpx.Client(base_url=connection.url, timeout=TIMEOUT_SECONDS, verify=_tls())
+        except (httpx.InvalidURL, ValueError) as e:
+            raise ConfigurationError(f"{connection.url} is not a URL: {e}", setting="url") from None
+        self._token = ""
+        self.person = ""
+        """Who the server says we are; known after the first call."""
+
+    def __enter__(self) -> "Api":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._http.close()
+
+    def get(self, answer: type[Answer], path: str, **query: str | int | list[str]) -> Answer:
+        """Make a reading call."""
+        return records.parse(answer, self._call("GET", path, params=query).content, max_bytes=MAX_ANSWER_BYTES)
+
+    def post(self, answer: type[Answer], path: str, body: Any, **query: str | int) -> Answer:
+        """Make a call with a record as its body."""
+        content = records.serialise(body)
+        response = self._call("POST", path, params=query, content=content)
+        return records.parse(answer, response.content, max_bytes=MAX_ANSWER_BYTES)
+
+    def upload(self, image: ByteSource, sha256: str) -> None:
+        """Send an image unless the server has it."""
+        self._log_in()
+        self._call("PUT", f"/v1/images/{sha256}", content=_chunks(image))
+
+    def download(self, sha256: str) -> Iterator[bytes]:
+        """Yield an image of a request in chunks."""
+        self._log_in()
+        with self._http.stream("GET", f"/v1/images/{sha256}", headers=self._headers()) as response:
+            if response.status_code != 200:
+                response.read()
+                raise _error(response)
+            yield from response.iter_bytes(1 << 20)
+
+    def _call(self, method: str, path: str, **arguments: Any) -> httpx.Response:
+        self._log_in()
+        response = self._send(method, path, headers=self._headers(), **arguments)
+        if response.status_code == 401 and not isinstance(arguments.get("content"), Iterator):
+            self._token = ""
+            self._log_in()
+            response = self._send(method, path, headers=self._headers(), **arguments)
+        if response.status_code >= 400:
+            raise _error(response)
+        return response
+
+    def _log_in(self) -> None:
+        if self._token:
+            return
+        connection = self._connection
+        authenticator = ssh.public_key(connection.identity).fingerprint
+        body = records.serialise(ChallengeBody(authenticator=authenticator))
+        response = self._send("POST", "/v1/challenge", content=body)
+        if response.status_code >= 400:
+            raise _error(response)
+        challenge = records.parse(ChallengeAnswer, response.content).challenge
+        self.person = records.parse(Challenge, challenge).person
+        envelope = sign_bytes(
+            challenge, "login", instance=connection.instance, identity=connection.identity, signer=self.person
+        )
+        body = records.serialise(LoginBody(challenge=challenge, envelope=envelope))
+        response = self._send("POST", "/v1/login", content=body)
+        if response.status_code >= 400:
+            raise _error(response)
+        self._token = records.parse(LoginAnswer, response.content).token
+
+    def who(self) -> str:
+        """Return the person id that the server knows our key by."""
+        self._log_in()
+        return self.person
+
+    def _headers(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self._token}"}
+
+    def _send(self, method: str, path: str, **arguments: Any) -> httpx.Response:
+        try:
+            return self._http.request(method, path, **arguments)
+        except httpx.HTTPError as e:
+            raise UnavailableError(
+                f"{self._connection.url} does not answer ({type(e).__name__}: {e})",
+                code=Code.SERVER_UNAVAILABLE,
+                hint="is it running? `sealwright up` starts it",
+            ) from e
+
+
+def _tls() -> ssl.SSLContext:
+    return ssl.create_default_context()
+
+
+def _chunks(image: ByteSource) -> Iterator[bytes]:
+    yield from read_chunks(image, 0, image.size)
+
+
+def _error(response: httpx.Response) -> SealwrightError:
+    """Turn a problem document back into the error that it was."""
+    try:
+        problem = json.loads(response.content)
+        code, detail, hint = Code(problem["code"]), str(problem["detail"]), str(problem.get("hint", ""))
+    except (ValueError, KeyError, TypeError):
+        return UnavailableError(
+            f"the server answered {response.status_code} and not as Sealwright would",
+            code=Code.SERVER_UNAVAILABLE,
+            hint="is a proxy in between? is the URL right?",
+        )
+    if response.status_code == 400:
+        return FormatError(detail, code=code, hint=hint)
+    if response.status_code == 503:
+        return UnavailableError(
+            detail, code=code, hint=hint, retry_after_seconds=int(problem.get("retry_after_seconds", 1))
+        )
+    if code in (Code.IMAGE_MISMATCH, Code.SIGNATURE_MISMATCH, Code.SLOTS_DIFFER):
+        return VerificationError(detail, code=code, hint=hint)
+    if code is Code.INTERNAL:
+        return SealwrightError(detail, code=code, hint=hint)
+    return RefusedError(detail, code=code, hint=hint)

@@ -1,0 +1,126 @@
+"""A policy in the making: the sections in force with changes, kept in a file until they are proposed.
+
+An unchanged section keeps its exact bytes and salt, so that votes waiting under its rules stay valid.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Literal, TypeVar
+
+from sealwright.client.files import read_small
+from sealwright.core import records
+from sealwright.core.digests import document_digest
+from sealwright.core.errors import Code, RefusedError
+from sealwright.core.records import Bounds, Count, Digest
+from sealwright.policy.documents import DAY_SECONDS, Policy, Root, Section
+from sealwright.policy.sections import Sections, load_complete, parse_section, sections_root
+
+S = TypeVar("S", bound=Section)
+POLICY_LIFETIME_SECONDS = 366 * DAY_SECONDS
+MAX_DRAFT_BYTES = 64 << 20
+SALT_BYTES = 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DraftFile:
+    """A draft as it is kept: what it started from, and all its sections."""
+
+    type: Literal["policy-draft"]
+    format: Literal[1]
+    instance: Digest
+    base_version: Count
+    sections: Annotated[tuple[bytes, ...], Bounds(0, 65536)]
+
+
+class Draft:
+    """Sections by kind and id, the unchanged ones as exact bytes."""
+
+    def __init__(
+        self, *, instance: str, base_version: int, sections: tuple[bytes, ...], entropy: Callable[[int], bytes]
+    ) -> None:
+        self.instance, self.base_version, self._entropy = instance, base_version, entropy
+        self._sections: dict[tuple[str, str], bytes] = {}
+        for data in sections:
+            section = parse_section(data)
+            self._sections[section.type, section.id] = data
+
+    def put(self, section: Section) -> None:
+        """Add or change a section; it gets a fresh salt unless nothing else changed."""
+        key = section.type, section.id
+        old = self._sections.get(key)
+        if old is not None and parse_section(old) == replace(section, salt=parse_section(old).salt):
+            return
+        self._sections[key] = records.serialise(replace(section, salt=self._entropy(SALT_BYTES).hex()))
+
+    def get(self, kind: type[S], section_id: str) -> S | None:
+        """Return a section, or None."""
+        return next((s for s in self.all(kind) if s.id == section_id), None)
+
+    def all(self, kind: type[S]) -> list[S]:
+        """Return every section of a kind, by id."""
+        parsed = (parse_section(data) for _, data in sorted(self._sections.items()))
+        return [section for section in parsed if isinstance(section, kind)]
+
+    def remove(self, kind: str, section_id: str) -> None:
+        """Take a section out; ``RefusedError`` (``not-found``) when it is not there."""
+        if self._sections.pop((kind, section_id), None) is None:
+            raise RefusedError(f"the draft has no {kind} {section_id}", code=Code.NOT_FOUND)
+
+    @property
+    def sections(self) -> tuple[bytes, ...]:
+        """All sections, exact bytes, by kind and id."""
+        return tuple(data for _, data in sorted(self._sections.items()))
+
+    def changes(self, base: tuple[bytes, ...]) -> list[tuple[str, str, str]]:
+        """Return what differs from ``base``: (added, changed or removed; kind; id)."""
+        old: dict[tuple[str, str], bytes] = {}
+        for data in base:
+            section = parse_section(data)
+            old[section.type, section.id] = data
+        new = self._sections
+        changes = [("added", *key) for key in new.keys() - old.keys()]
+        changes += [("removed", *key) for key in old.keys() - new.keys()]
+        changes += [("changed", *key) for key in new.keys() & old.keys() if new[key] != old[key]]
+        return sorted(changes)
+
+    def head(self, root_digest: str, *, now: int, lifetime_seconds: int = POLICY_LIFETIME_SECONDS) -> Policy:
+        """Return the unsigned head over the sections as they are."""
+        digests = [document_digest(parse_section(data).type, self.instance, data) for data in self.sections]
+        return Policy(
+            type="policy",
+            format=1,
+            salt=self._entropy(SALT_BYTES).hex(),
+            version=self.base_version + 1,
+            root=root_digest,
+            created=now,
+            expires=now + lifetime_seconds,
+            section_count=len(digests),
+            sections_root=sections_root(digests),
+        )
+
+    def check(self, root: Root, root_digest: str, *, now: int) -> Sections:
+        """Compile the draft as signer and server will; ``RefusedError`` names the rule it breaks."""
+        return load_complete(self.head(root_digest, now=now), self.sections, root, self.instance)
+
+    def save(self, path: Path) -> None:
+        """Keep the draft in a file."""
+        data = records.serialise(
+            DraftFile(
+                type="policy-draft",
+                format=1,
+                instance=self.instance,
+                base_version=self.base_version,
+                sections=self.sections,
+            )
+        )
+        new = path.with_suffix(".new")
+        new.write_bytes(data)
+        new.replace(path)
+
+
+def load_draft(path: Path, entropy: Callable[[int], bytes]) -> Draft:
+    """Read a kept draft."""
+    data = read_small(path, max_bytes=MAX_DRAFT_BYTES, what="policy draft")
+    kept = records.parse(DraftFile, data, max_bytes=MAX_DRAFT_BYTES)
+    return Draft(instance=kept.instance, base_version=kept.base_version, sections=kept.sections, entropy=entropy)

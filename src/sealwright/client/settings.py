@@ -1,0 +1,108 @@
+"""Whom the client talks to and as whom: from ``connect``, or from SEALWRIGHT_URL, _TRUST and _IDENTITY.
+
+Nothing here is secret: the identity is the path of a key, the trust file is public.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from sealwright.client.api import Api, Connection
+from sealwright.client.files import read_small
+from sealwright.core import records
+from sealwright.core.errors import ConfigurationError, FormatError
+from sealwright.evidence.bundle import TrustFile
+
+MAX_TRUST_BYTES = 8 << 20
+FOLDER, URL, TRUST, IDENTITY = "SEALWRIGHT_CONFIG", "SEALWRIGHT_URL", "SEALWRIGHT_TRUST", "SEALWRIGHT_IDENTITY"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectionFile:
+    """What ``connect`` keeps."""
+
+    type: Literal["connection"]
+    format: Literal[1]
+    url: str
+    trust: str
+    identity: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """The connection in force."""
+
+    url: str
+    trust_path: Path
+    trust: TrustFile
+    identity: Path
+
+    def api(self) -> Api:
+        """Return the API, not yet logged in; use it in a ``with`` block."""
+        return Api(Connection(url=self.url, instance=self.trust.instance, identity=self.identity))
+
+
+def folder(environment: Mapping[str, str] = os.environ) -> Path:
+    """Where the client keeps its connection and policy draft."""
+    if chosen := environment.get(FOLDER):
+        return Path(chosen)
+    base = environment.get("XDG_CONFIG_HOME")
+    return (Path(base) if base else Path.home() / ".config") / "sealwright"
+
+
+def draft_path(environment: Mapping[str, str] = os.environ) -> Path:
+    """Where the policy draft lies."""
+    return folder(environment) / "policy-draft.json"
+
+
+def load(environment: Mapping[str, str] = os.environ) -> Settings:
+    """Return the settings in force; the environment wins over what ``connect`` kept, member by member."""
+    kept = _kept(folder(environment) / "connection.json")
+    url = environment.get(URL) or (kept.url if kept else "")
+    trust = environment.get(TRUST) or (kept.trust if kept else "")
+    identity = environment.get(IDENTITY) or (kept.identity if kept else "")
+    for name, value in ((URL, url), (TRUST, trust), (IDENTITY, identity)):
+        if not value:
+            raise ConfigurationError(
+                f"{name} is not set and nothing is connected",
+                setting=name,
+                hint="`sealwright connect URL --trust FILE --identity KEY`",
+            )
+    return Settings(url=url, trust_path=Path(trust), trust=load_trust(Path(trust)), identity=Path(identity))
+
+
+def save(url: str, trust: Path, identity: Path, environment: Mapping[str, str] = os.environ) -> Path:
+    """Keep a connection; return the file it is kept in."""
+    load_trust(trust)
+    target = folder(environment)
+    target.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path = target / "connection.json"
+    draft = path.with_suffix(".new")
+    draft.write_bytes(
+        records.serialise(
+            ConnectionFile(
+                type="connection", format=1, url=url, trust=str(trust.resolve()), identity=str(identity.absolute())
+            )
+        )
+    )
+    draft.replace(path)
+    return path
+
+
+def load_trust(path: Path) -> TrustFile:
+    """Read a trust file."""
+    data = read_small(path, max_bytes=MAX_TRUST_BYTES, what="trust file")
+    return records.parse(TrustFile, data.rstrip(b"\n"), max_bytes=MAX_TRUST_BYTES)
+
+
+def _kept(path: Path) -> ConnectionFile | None:
+    if not path.is_file():
+        return None
+    try:
+        return records.parse(ConnectionFile, read_small(path, max_bytes=65536, what="connection"))
+    except FormatError as e:
+        raise ConfigurationError(
+            f"{path} is damaged: {e.message}", setting="connection", hint="run `sealwright connect` again"
+        ) from None

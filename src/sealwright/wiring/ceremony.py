@@ -1,0 +1,132 @@
+"""Making and importing signing keys where the keystores are: a local command of whoever operates the signer.
+
+No process that serves requests can make a key.  What comes out is the public half, for the next policy.
+"""
+
+import secrets
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+
+from sealwright.core.errors import ConfigurationError
+from sealwright.core.keys import Algorithm
+from sealwright.keystores.interface import Ceremony, CertificateTemplate, CreatedKey
+from sealwright.keystores.opening import create_partition, open_ceremony
+from sealwright.keystores.private_keys import PrivateKey
+from sealwright.keystores.secrets import Secret, read_secret
+from sealwright.policy.documents import Environment, KeyGrade, KeyProfile, Purpose, State
+from sealwright.wiring import configuration as settings
+from sealwright.wiring.configuration import Configuration, PartitionSetting
+from sealwright.wiring.initialise import write_secret
+
+CERTIFICATE_DAYS = 3650
+DEFAULT_SIZE_BITS = {"rsa": 3072, "p256": 256, "p384": 384, "p521": 521}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyOrder:
+    """What is decided about a key before it exists."""
+
+    profile: str
+    """``<product>/<environment>/<name>``."""
+    algorithm: Algorithm
+    size_bits: int
+    image_format: str | None
+    purpose: Purpose = Purpose.FIRMWARE
+
+
+def ensure_partition(
+    configuration: Configuration, name: str, *, uri: str = "", secret: str = "", so_pin: Secret | None = None
+) -> Configuration:
+    """Make the partition of a product and environment if there is none; encrypted key files unless ``uri`` is given."""
+    if name in configuration.partitions:
+        return configuration
+    if not uri:
+        source = configuration.secrets / name
+        write_secret(source, secrets.token_hex(32))
+        uri, secret = f"files:{configuration.keys / name}", f"file:{source}"
+        create_partition(uri, read_secret(secret))
+    elif not secret:
+        raise ConfigurationError("a token needs the source of its PIN", setting="--secret", hint="file:PATH, mode 0600")
+    elif so_pin is not None:
+        create_partition(uri, read_secret(secret), so_pin)
+    configuration = replace(
+        configuration, partitions={**configuration.partitions, name: PartitionSetting(uri=uri, secret=secret)}
+    )
+    settings.write(configuration)
+    return configuration
+
+
+def create_key(configuration: Configuration, order: KeyOrder) -> KeyProfile:
+    """Make a key in its partition and return its profile for the policy."""
+    product, environment, _ = split_profile(order.profile)
+    ceremony = _open(configuration, partition_name(order.profile))
+    now = datetime.now(UTC)
+    template = CertificateTemplate(
+        common_name=f"{product} {environment} firmware signing ({order.profile})",
+        not_before=now - timedelta(minutes=5),
+        not_after=now + timedelta(days=CERTIFICATE_DAYS),
+    )
+    try:
+        created = ceremony.create_key(order.profile, order.algorithm, order.size_bits, template)
+    finally:
+        ceremony.close()
+    return _profile(order, created, "generated")
+
+
+def import_key(
+    configuration: Configuration, order: KeyOrder, key: PrivateKey, certificates: tuple[bytes, ...]
+) -> KeyProfile:
+    """Take in a key that exists, such as the one burnt into fielded devices; it stays graded ``software``."""
+    ceremony = _open(configuration, partition_name(order.profile))
+    try:
+        created = ceremony.import_key(order.profile, key, certificates)
+    finally:
+        ceremony.close()
+    return _profile(order, created, "imported")
+
+
+def partition_name(profile: str) -> str:
+    """Return the partition that holds the keys of a profile's product and environment."""
+    product, environment, _ = split_profile(profile)
+    return f"{product}-{environment}"
+
+
+def split_profile(profile: str) -> tuple[str, str, str]:
+    """Return product, environment and name of a key profile id."""
+    parts = profile.split("/")
+    if len(parts) != 3 or parts[1] not in set(Environment) or not all(parts):
+        raise ConfigurationError(
+            f"{profile} does not name a key",
+            setting="key profile",
+            hint="PRODUCT/ENVIRONMENT/NAME, such as router/production/2026",
+        )
+    return parts[0], parts[1], parts[2]
+
+
+def _open(configuration: Configuration, partition: str) -> Ceremony:
+    setting = configuration.partitions.get(partition)
+    if setting is None:
+        raise ConfigurationError(f"there is no partition {partition}", setting="partitions")
+    return open_ceremony(setting.uri, read_secret(setting.secret))
+
+
+def _profile(order: KeyOrder, created: CreatedKey, origin: str) -> KeyProfile:
+    product, environment, _ = split_profile(order.profile)
+    return KeyProfile(
+        type="key-profile",
+        format=1,
+        salt=secrets.token_hex(16),
+        id=order.profile,
+        product=product,
+        environment=Environment(environment),
+        purpose=order.purpose,
+        partition=partition_name(order.profile),
+        public_key=created.public_key.spki_der,
+        algorithm=order.algorithm,
+        signs="digest" if order.algorithm.is_prehashed else "message",
+        certificates=created.certificates,
+        grade=KeyGrade(created.grade),
+        origin="imported" if origin == "imported" else "generated",
+        state=State.ACTIVE,
+        image_format=order.image_format,
+    )

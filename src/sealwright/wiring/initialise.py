@@ -1,0 +1,136 @@
+"""``sealwright init``: a new installation: root, log, signer identity; keys come later, a partition each."""
+
+import os
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from sealwright.core import records
+from sealwright.core.digests import NO_INSTANCE, document_digest
+from sealwright.core.envelopes import Envelope, SignedDocument
+from sealwright.core.errors import ConfigurationError
+from sealwright.policy.documents import (
+    DAY_SECONDS,
+    Administrator,
+    Authenticator,
+    Grade,
+    LogIdentity,
+    Root,
+    SignerIdentity,
+)
+from sealwright.policy.entries import GrantingEntry
+from sealwright.policy.roots import open_first_root
+from sealwright.service.dossier import trust_file
+from sealwright.service.ledger import Ledger
+from sealwright.signer.heads import FileHeadStore
+from sealwright.signer.ports import Head
+from sealwright.storage.documents import Documents
+from sealwright.storage.log import LogStore
+from sealwright.translog.merkle import EMPTY_ROOT
+from sealwright.translog.notes import NoteSigner
+from sealwright.wiring import configuration as settings
+from sealwright.wiring.configuration import Configuration
+
+ROOT_LIFETIME_SECONDS = 1095 * DAY_SECONDS
+SignRoot = Callable[[str, bytes], Envelope]
+"""(administrator id, root bytes) -> the administrator's envelope over it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Founding:
+    """What an administrator decides when an installation is made."""
+
+    folder: Path
+    origin: str
+    administrators: Sequence[tuple[str, str]]
+    """Person id and OpenSSH public key line."""
+    threshold: int
+    grade: Grade
+    host: str
+    port: int
+    now: int
+
+
+def create(founding: Founding, sign: SignRoot) -> Configuration:
+    """Make the installation in a new or empty folder; nothing is left behind when it fails."""
+    folder = founding.folder
+    if folder.exists() and any(folder.iterdir()):
+        raise ConfigurationError(f"{folder} is not empty", setting="DIR", hint="name a new folder")
+    log_key, identity = Ed25519PrivateKey.generate(), Ed25519PrivateKey.generate()
+    root = _root(founding, log_key, identity)
+    document = records.serialise(root)
+    signed = SignedDocument(
+        document=document, signatures=tuple(sign(person, document) for person, _ in founding.administrators)
+    )
+    open_first_root(signed)  # refuses before anything is written
+    for name in ("", "server", "signer", "guard", "run", "signer/keys", "signer/secrets"):
+        (folder / name).mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder = folder.resolve()
+    configuration = Configuration(
+        folder=folder,
+        instance=document_digest("root", NO_INSTANCE, document),
+        origin=founding.origin,
+        host=founding.host,
+        port=founding.port,
+        log_key=f"file:{folder / 'server' / 'log-key'}",
+        signer_id="signer-1",
+        signer_identity=f"file:{folder / 'signer' / 'identity'}",
+        partitions={},
+    )
+    write_secret(folder / "server" / "log-key", log_key.private_bytes_raw().hex())
+    write_secret(folder / "signer" / "identity", identity.private_bytes_raw().hex())
+    Documents.create(configuration.documents_database)
+    _found_log(configuration, log_key, signed)
+    # The signer begins at size 0: the first entry must be this installation's root.
+    FileHeadStore(configuration.signer_head).create(Head(size=0, root_hash=EMPTY_ROOT.hex(), time=0))
+    settings.write(configuration)
+    return configuration
+
+
+def _root(founding: Founding, log_key: Ed25519PrivateKey, identity: Ed25519PrivateKey) -> Root:
+    return Root(
+        type="root",
+        format=1,
+        salt=secrets.token_hex(32),
+        version=1,
+        previous=NO_INSTANCE,
+        administrators=tuple(
+            Administrator(person=person, authenticators=(Authenticator(key=key),))
+            for person, key in founding.administrators
+        ),
+        threshold=founding.threshold,
+        logs=(
+            LogIdentity(
+                origin=founding.origin, key=str(NoteSigner(founding.origin, log_key).verifier_key), first_size=0
+            ),
+        ),
+        signers=(SignerIdentity(id="signer-1", key=identity.public_key().public_bytes_raw(), valid_from=0),),
+        witnesses=(),
+        witness_quorum=0,
+        timestamp_anchors=(),
+        grade=founding.grade,
+        created=founding.now,
+        expires=founding.now + ROOT_LIFETIME_SECONDS,
+    )
+
+
+def _found_log(configuration: Configuration, log_key: Ed25519PrivateKey, root: SignedDocument) -> None:
+    signer = NoteSigner(configuration.origin, log_key)
+    documents = Documents(configuration.documents_database)
+    with LogStore.create(configuration.log_database, signer=signer, guard_directory=configuration.guard) as log:
+        ledger = Ledger(instance=configuration.instance, log=log, documents=documents)
+        ledger.append([GrantingEntry(entry="root", format=1, signed=root)])
+        configuration.trust_file.write_bytes(records.serialise(trust_file(ledger)))
+    documents.close()
+
+
+def write_secret(path: Path, text: str) -> None:
+    """Write a new file that only this user can read."""
+    descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text + "\n")
+        file.flush()
+        os.fsync(file.fileno())

@@ -1,0 +1,116 @@
+"""The server process: log, documents, desk, pump, API. Holds the log key and no key that signs firmware."""
+
+import asyncio
+import logging
+import threading
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager
+from pathlib import Path
+
+import uvicorn
+from starlette.applications import Starlette
+
+from sealwright.core.errors import SealwrightError
+from sealwright.outside import SystemClock, SystemEntropy
+from sealwright.server.application import make_application
+from sealwright.server.context import Context, Waiters
+from sealwright.server.routes import ROUTES
+from sealwright.service.ledger import Ledger
+from sealwright.service.login import Logins
+from sealwright.service.pump import Pump
+from sealwright.service.requests import Desk
+from sealwright.service.restrictions import finish_interrupted
+from sealwright.storage.blobs import Blobs
+from sealwright.storage.documents import Documents
+from sealwright.storage.log import LogStore
+from sealwright.translog.notes import NoteSigner
+from sealwright.wiring import configuration as settings
+from sealwright.wiring.configuration import Configuration
+from sealwright.wiring.private_keys import read_ed25519
+from sealwright.wiring.signer_link import LocalSigner
+
+log = logging.getLogger(__name__)
+
+
+def build(configuration: Configuration, undo: ExitStack) -> Context:
+    """Put a server together; ``undo`` takes it apart in order."""
+    clock = SystemClock()
+    signer = NoteSigner(configuration.origin, read_ed25519(configuration.log_key, "server.log_key"))
+    store = LogStore(configuration.log_database, signer=signer, guard_directory=configuration.guard)
+    undo.callback(store.close)
+    documents = Documents(configuration.documents_database)
+    undo.callback(documents.close)
+    ledger = Ledger(instance=configuration.instance, log=store, documents=documents)
+    finish_interrupted(ledger, documents)
+    images, waiters, wake = Blobs(configuration.images), Waiters(), threading.Event()
+    desk = Desk(
+        ledger=ledger,
+        documents=documents,
+        images=images,
+        clock=clock,
+        on_ready=wake.set,
+        on_change=waiters.notify,
+    )
+    link = LocalSigner(configuration.socket)
+    undo.callback(link.close)
+    pump = Pump(ledger=ledger, desk=desk, documents=documents, signer=link, clock=clock, wake=wake, on_trouble=_report)
+    desk.restore()
+    undo.callback(pump.close)
+    pump.start()
+    return Context(
+        ledger=ledger,
+        documents=documents,
+        desk=desk,
+        pump=pump,
+        logins=Logins(ledger=ledger, clock=clock, entropy=SystemEntropy()),
+        images=images,
+        clock=clock,
+        waiters=waiters,
+    )
+
+
+def run(folder: Path) -> None:
+    """Serve until the process is told to end."""
+    configuration = settings.load(folder)
+    with ExitStack() as undo:
+        context = build(configuration, undo)
+        application = make_application(context, ROUTES)
+        application.router.lifespan_context = _attach(context)
+        server = uvicorn.Server(
+            uvicorn.Config(
+                application,
+                host=configuration.host,
+                port=configuration.port,
+                loop="uvloop",
+                http="httptools",
+                access_log=False,
+                log_level="warning",
+                ssl_certfile=configuration.tls_certificate,
+                ssl_keyfile=configuration.tls_key,
+                server_header=False,
+                limit_concurrency=2000,
+                timeout_graceful_shutdown=5,
+            )
+        )
+        server.run()
+
+
+def _attach(context: Context) -> Callable[[Starlette], AbstractAsyncContextManager[None]]:
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        context.waiters.attach(asyncio.get_running_loop())
+        yield
+
+    return lifespan
+
+
+_last_trouble = ""
+
+
+def _report(error: SealwrightError) -> None:
+    """Say once what keeps the pump from signing, not every second."""
+    global _last_trouble  # noqa: PLW0603 - one process, one pump
+    text = f"{error.code}: {error.message}"
+    if text != _last_trouble:
+        _last_trouble = text
+        log.warning("nothing is signed: %s", text)

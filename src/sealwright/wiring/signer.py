@@ -1,0 +1,106 @@
+"""The signer process: identity, head, one worker a partition, the engine behind its socket."""
+
+import ctypes
+import os
+import resource
+import signal
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from types import FrameType
+
+from sealwright.core.errors import SealwrightError, UnavailableError
+from sealwright.keystores.frames import Failure, Item
+from sealwright.keystores.secrets import read_secret
+from sealwright.keystores.worker_client import Worker
+from sealwright.outside import SystemClock, SystemEntropy
+from sealwright.signer.endpoint import Endpoint
+from sealwright.signer.engine import Engine
+from sealwright.signer.follower import Follower
+from sealwright.signer.heads import FileHeadStore
+from sealwright.signer.ports import Partition, SigningTask
+from sealwright.wiring import configuration as settings
+from sealwright.wiring.private_keys import read_ed25519
+
+PR_SET_DUMPABLE = 4
+
+
+class WorkerPartition:
+    """A worker process as the engine wants a partition."""
+
+    def __init__(self, worker: Worker) -> None:
+        self._worker = worker
+
+    def sign(self, tasks: Sequence[SigningTask]) -> Sequence[bytes | SealwrightError]:
+        """Sign a batch in one frame."""
+        items = [Item(task.public_key.fingerprint, task.algorithm, task.payload) for task in tasks]
+        return [
+            UnavailableError(made.message, code=made.code, hint=made.hint) if isinstance(made, Failure) else made
+            for made in self._worker.sign(items)
+        ]
+
+
+class Partitions(Mapping[str, Partition]):
+    """The workers by partition; one that was made after the signer started is found when it is first asked for."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._workers: dict[str, Worker] = {}
+        self._load()
+
+    def __getitem__(self, name: str) -> Partition:
+        if name not in self._workers:
+            self._load()
+        return WorkerPartition(self._workers[name])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._workers)
+
+    def __len__(self) -> int:
+        return len(self._workers)
+
+    def close(self) -> None:
+        """End all workers."""
+        for worker in self._workers.values():
+            worker.close()
+
+    def _load(self) -> None:
+        for name, setting in settings.load(self._folder).partitions.items():
+            if name not in self._workers:
+                self._workers[name] = Worker(setting.uri, read_secret(setting.secret))
+
+
+def run(folder: Path) -> None:
+    """Serve until the process is told to end."""
+    forbid_dumps()
+    configuration = settings.load(folder)
+    partitions = Partitions(folder)
+    engine = Engine(
+        signer_id=configuration.signer_id,
+        identity=read_ed25519(configuration.signer_identity, "signer.identity"),
+        follower=Follower(
+            instance=configuration.instance,
+            origin=configuration.origin,
+            heads=FileHeadStore(configuration.signer_head),
+            clock=SystemClock(),
+        ),
+        partitions=partitions,
+        entropy=SystemEntropy(),
+    )
+    user = configuration.signer_user
+    endpoint = Endpoint(engine, configuration.socket, user_id=os.getuid() if user is None else user)
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        endpoint.close()
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    try:
+        endpoint.serve()
+    finally:
+        partitions.close()
+
+
+def forbid_dumps() -> None:
+    """No core files, and no reading of this process's memory by others of the same user."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
