@@ -8,11 +8,12 @@ import pytest
 from tests.simulators.live import Live
 
 from sealwright.client.compose import new_request, new_vote, prepare_artifact, sign_document
-from sealwright.core import records
+from sealwright.client.standing import fetch, needed
 from sealwright.core.images import MemorySource
 from sealwright.evidence.bundle import Dossier, TrustFile
 from sealwright.formats import FORMATS
 from sealwright.policy import documents as d
+from sealwright.policy.authorise import rules_of
 from sealwright.policy.sections import parse_section
 from sealwright.service.messages import PolicyAnswer, RequestAnswer, Result, SubmitBody, VoteBody
 
@@ -25,20 +26,8 @@ def live(tmp_path_factory):
 
 
 def rules(live, request):
-    from sealwright.policy.authorise import Standing, rules_of
-    from sealwright.policy.fold import Restrictions
-    from sealwright.policy.sections import load_complete
-
     with live.api("ada") as api:
-        answer = api.get(PolicyAnswer, "/v1/policy")
-    root = records.parse(d.Root, answer.root.document)
-    policy = records.parse(d.Policy, answer.policy.document)
-    standing = Standing(
-        instance=live.configuration.instance, origin=live.configuration.origin, root=root, policy=policy,
-        sections=load_complete(policy, answer.sections, root, live.configuration.instance),
-        restrictions=Restrictions(),
-    )  # fmt: skip
-    return rules_of(request, standing)[2]
+        return rules_of(request, needed(fetch(api, live.trust)))[2]
 
 
 def test_signed_over_http(live):

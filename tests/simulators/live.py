@@ -16,10 +16,12 @@ from sealwright.client import ssh
 from sealwright.client.api import Api, Connection
 from sealwright.client.compose import sign_document
 from sealwright.client.drafts import Draft
+from sealwright.client.settings import load_trust
 from sealwright.core import records
 from sealwright.core.digests import NO_INSTANCE, document_digest
 from sealwright.core.envelopes import Envelope, SignatureKind
 from sealwright.core.keys import Algorithm
+from sealwright.evidence.bundle import TrustFile
 from sealwright.policy import documents as d
 from sealwright.policy.signatures import Namespace
 from sealwright.service.messages import Applied, ApplyBody, PolicyAnswer, ProposalAnswer, ProposeBody
@@ -121,6 +123,10 @@ class Live:
         for process in self.processes.values():
             process.wait(timeout=20)
         self.processes.clear()
+
+    @property
+    def trust(self) -> TrustFile:
+        return load_trust(self.configuration.trust_file)
 
     def api(self, person: str) -> Api:
         configuration = self.configuration
