@@ -137,6 +137,8 @@ def _verify_root(evidence: Evidence, trust: TrustFile, outcome: Outcome, opened:
 
 def _next_root(logged: LoggedDocument, previous: tuple[Root, str] | None, trust: TrustFile) -> tuple[Root, str]:
     root = records.parse(Root, logged.signed.document)
+    if previous is not None and root.version != previous[0].version + 1:
+        raise _mismatch("root version", str(previous[0].version + 1), str(root.version))
     if root.version <= len(trust.roots):
         instance = NO_INSTANCE if root.version == 1 else trust.instance
         digest = document_digest("root", instance, logged.signed.document)

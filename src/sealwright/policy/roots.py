@@ -54,7 +54,7 @@ def check_root(root: Root) -> None:
         ("signer", [s.id for s in root.signers]),
         ("signer key", [s.key.hex() for s in root.signers]),
         ("witness", [w.name for w in root.witnesses]),
-        ("witness key", [w.key.rsplit("+", 1)[-1] for w in root.witnesses]),
+        ("witness key", [w.key.split("+", 2)[2] for w in root.witnesses]),
     ):
         if len(set(values)) != len(values):
             raise _refused(f"a {what} is there twice")
