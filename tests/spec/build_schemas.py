@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 from tests.conftest import PROJECT
 
 from sealwright.core.records import Bounds, Pattern
-from sealwright.evidence.bundle import Evidence, TrustFile
+from sealwright.evidence.bundle import Dossier, Evidence, TrustFile
 from sealwright.policy import documents, entries
 from sealwright.signer import protocol
 
@@ -35,6 +35,7 @@ RECORDS: dict[str, type[Any]] = {
     "entry-outcome": entries.OutcomeEntry,
     "entry-timestamped": entries.TimestampedEntry,
     "evidence": Evidence,
+    "dossier": Dossier,
     "trust": TrustFile,
     "round": protocol.Round,
     "round-result": protocol.RoundResult,
