@@ -470,7 +470,7 @@ class Instance:
         person = by or self.people[request.requester]
         signed = SignedDocument(document=data, signatures=(person.sign(digest, Namespace.REQUEST),))
         try:
-            _, _, rules = rules_of(request, self.standing())
+            _, _, rules = rules_of(records.parse(d.Request, data), self.standing())
         except SealwrightError:
             rules = "0" * 64  # a request that no scope knows: the signer says why
         return Submission(request=signed, digest=digest, rules=rules, messages=messages)

@@ -222,6 +222,7 @@ def rules_of(request: Request, standing: Standing) -> tuple[Scope, tuple[KeyProf
         )
     if request.mode not in scope.modes or request.mode is not Mode.UPLOAD:
         raise RefusedError(f"mode {request.mode} needs a grant", code=Code.REQUEST_INVALID)
+    _check_slots(request)
     formats = {artifact.name: artifact.image_format for artifact in request.artifacts}
     profiles = tuple(_profile_of(slot, formats[slot.artifact], scope, standing) for slot in request.slots)
     return scope, profiles, rules_digest(scope, profiles, standing)
