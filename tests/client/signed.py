@@ -17,7 +17,7 @@ from sealwright.core.digests import document_digest
 from sealwright.core.keys import Algorithm
 from sealwright.evidence.bundle import AsOf, Dossier, LoggedDocument, LoggedEntry, ProvenSection, TrustFile
 from sealwright.formats import FORMATS
-from sealwright.policy.documents import Environment, KeyProfile, Outcome, Request, Root, RequestSlot
+from sealwright.policy.documents import Environment, KeyProfile, Outcome, Request, RequestSlot, Root
 from sealwright.policy.entries import GrantingEntry, parse_entry
 from sealwright.translog import merkle, proofs
 

@@ -1,22 +1,13 @@
 """Signed files appear complete, verified by the format and by the whole evidence, or not at all."""
 
-import hashlib
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from tests.client.signed import Maker
-from tests.conftest import missing
-from tests.formats import fits
-from tests.verifiers import openssl
 
-from sealwright.client.assembly import assemble, default_output, deliver
+from sealwright.client.assembly import assemble, deliver
 from sealwright.client.files import FileSource
-from sealwright.client.offline import load_evidence, verify_file
-from sealwright.core.errors import Code, ConfigurationError, SealwrightError, VerificationError
-from sealwright.core.images import MemorySource
-from sealwright.core.keys import Algorithm
-from sealwright.core.patches import Patch, Sidecar
+from sealwright.client.offline import verify_file
 from sealwright.formats import FORMATS
 
 IMAGE = b"firmware of a router " * 4000

@@ -5,6 +5,7 @@ Only the module of the command that was called is imported.  A command is a func
 because importing Typer takes longer than verifying (docs/adr/0010).  Commands print, and raise errors of the families.
 """
 
+import gc
 import importlib
 import os
 import sys
@@ -91,14 +92,22 @@ def _dispatch(given: list[str]) -> None:
     command = next((group[name] for group in COMMANDS.values() if name in group), None)
     if command is None:
         raise _unknown(name)
-    module, _, attribute = command.target.partition(":")
-    target = getattr(importlib.import_module(module), attribute)
+    target = _load(command.target)
     if command.is_lean:
         target(given[1:])
     else:
         from sealwright.cli.typed import run  # noqa: PLC0415 - Typer is slow to import
 
         run(target, f"{PROGRAM} {name}", given[1:])
+
+
+def _load(target: str) -> Any:
+    module, _, attribute = target.partition(":")
+    gc.disable()  # nothing that an import makes is garbage: looking for some takes a tenth of the start
+    try:
+        return getattr(importlib.import_module(module), attribute)
+    finally:
+        gc.enable()
 
 
 def overview() -> str:

@@ -10,8 +10,8 @@ from sealwright.core.images import ByteSource
 from sealwright.formats import FORMATS, detect
 from sealwright.formats.interface import Format
 
-READ_BYTES = 2 << 20
-QUEUED_CHUNKS = 4  # with those in both hands at most 12 MiB
+READ_BYTES = 1 << 20
+QUEUED_CHUNKS = 8  # with those in both hands at most 10 MiB
 SMALL_BYTES = 1 << 20  # below, a thread costs more than it saves
 
 

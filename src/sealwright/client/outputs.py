@@ -1,13 +1,14 @@
 """Output files that appear under their names complete and together, or not at all.
 
-Each is written under a hidden temporary name in its own directory, synced, checked by the caller, and only then given
-its name; a name that is taken is refused unless the caller says ``replace``.
+Each is written under a hidden temporary name in its own directory, checked by the caller while it goes to the disk, and
+only then given its name; a name that is taken is refused unless the caller says ``replace``.
 """
 
 import errno
 import os
 import secrets
 from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -20,6 +21,7 @@ from sealwright.core.patches import Patch
 
 _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
 _NO_FAST_COPY = (errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM, errno.EBADF)
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG)
 COPY_BYTES = 1 << 30
 MAX_PART_NAME = 200  # bytes of the name kept in the temporary one; file systems take 255
 
@@ -29,7 +31,11 @@ class Outputs:
 
     def __init__(self, *, replace: bool = False) -> None:
         self._replace = replace
+        os.umask(umask := os.umask(0o077))  # the only way to learn it
+        self._mode = 0o666 & ~umask
         self._staged: dict[Path, Path] = {}
+        self._disk = ThreadPoolExecutor(1, "fsync")
+        self._syncs: dict[Path, Future[None]] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -37,6 +43,7 @@ class Outputs:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._disk.shutdown()
         for part in self._staged.values():
             part.unlink(missing_ok=True)
         self._staged.clear()
@@ -61,7 +68,10 @@ class Outputs:
         """Give every staged file its name, in the order of staging, the first last: it shall find the others there."""
         first, *others = self._staged
         named: list[Path] = []
+        destination = first
         try:
+            for destination in self._staged:
+                self._syncs[destination].result()
             for destination in (*others, first):
                 self._name(self._staged[destination], destination)
                 named.append(destination)
@@ -77,9 +87,11 @@ class Outputs:
 
     @contextmanager
     def _part(self, destination: Path) -> Iterator[tuple[Path, int]]:
-        """Open a new temporary file for ``destination``; when the caller has filled it, it is made durable."""
+        """Open a new temporary file for ``destination``; when the caller has filled it, it starts for the disk."""
         if not self._replace:
             refuse_existing(destination)
+        if os.path.isdir(destination):  # noqa: PTH112 - unlike Path.is_dir() it never raises
+            raise ConfigurationError(f"{destination} is a directory", setting="output", hint="name a file with -o")
         if destination in self._staged:
             raise ConfigurationError(f"{destination} would be written twice", setting="output")
         name = os.fsdecode(os.fsencode(destination.name)[:MAX_PART_NAME])
@@ -90,9 +102,10 @@ class Outputs:
             self._staged[destination] = part
             try:
                 yield part, target
-                _finish(target)
-            finally:
+            except BaseException:
                 os.close(target)
+                raise
+            self._syncs[destination] = self._disk.submit(_finish, target, self._mode)
         except OSError as e:
             raise _write_error(destination, e) from e
 
@@ -147,7 +160,7 @@ def _exists(destination: Path) -> ConfigurationError:
 
 
 def _check_not_itself(source: ByteSource, destination: Path) -> None:
-    if isinstance(source, FileSource) and destination.exists() and destination.samefile(source.path):
+    if isinstance(source, FileSource) and os.path.exists(destination) and destination.samefile(source.path):  # noqa: PTH110 - Path.exists() raises for odd names
         raise ConfigurationError(
             f"{destination} is the image itself, which stays as it is",
             setting="output",
@@ -155,11 +168,13 @@ def _check_not_itself(source: ByteSource, destination: Path) -> None:
         )
 
 
-def _finish(descriptor: int) -> None:
-    """Readable as other new files are, and durable."""
-    os.umask(umask := os.umask(0o077))
-    os.fchmod(descriptor, 0o666 & ~umask)
-    os.fsync(descriptor)
+def _finish(descriptor: int, mode: int) -> None:
+    """Make a written file durable, readable as other new files are, and close it."""
+    try:
+        os.fchmod(descriptor, mode)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _copy_patched(source: FileSource, patch: Patch, target: int) -> None:
@@ -213,12 +228,7 @@ def _sync_folder(folder: Path) -> None:
 
 
 def _write_error(destination: Path, e: OSError) -> SealwrightError:
-    if e.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG):
-        return UnavailableError(
-            f"{destination} cannot be written: {e.strerror}",
-            code=Code.STORAGE_UNAVAILABLE,
-            hint="make room, or name another place with -o",
-        )
-    return ConfigurationError(
-        f"{destination} cannot be written: {e.strerror}", setting="output", hint="name another place with -o"
-    )
+    message, hint = f"{destination} cannot be written: {e.strerror}", "name another place with -o"
+    if e.errno in _FULL:
+        return UnavailableError(message, code=Code.STORAGE_UNAVAILABLE, hint=f"make room, or {hint}")
+    return ConfigurationError(message, setting="output", hint=hint)
