@@ -135,9 +135,6 @@ def test_the_examples_on_the_pages_are_the_values():
     files = {path.name: path.read_bytes() for path in FOLDER.iterdir()}
     for name, text in TEXTS.items():
         assert build_values.with_examples(text, files) == text, f"{name}: run python -m tests.spec.build_values"
-    trust = re.search(r"```json\n(.*?)\n```", TEXTS["trust-file.md"], re.DOTALL)
-    assert trust
-    assert canonical.encode(json.loads(trust[1])) == files["trust.sealwright"]
 
 
 # Schemas
@@ -183,7 +180,7 @@ def files(suffix: str) -> list[bytes]:
 def real() -> list[Any]:
     datas = [value["canonical"].encode() for name, value in DOCUMENTS.items() if name != "rules"]
     datas += [entry["canonical"].encode() for entry in VALUES["log"]["entries"]]
-    datas += [*files(".sealwright"), *simulated()]
+    datas += [*files(".sealwright"), *files("trust.json"), *files("trust-old.json"), *simulated()]
     return [canonical.decode(data, max_bytes=MAX_EVIDENCE_BYTES) for data in datas]
 
 
@@ -311,7 +308,7 @@ def test_the_log_of_the_values_folds_into_the_policy_of_the_values():
 
 def given(name: str, trust: str = "trust") -> tuple[Evidence, TrustFile]:
     evidence = records.parse(Evidence, (FOLDER / f"{name}.sealwright").read_bytes(), max_bytes=MAX_EVIDENCE_BYTES)
-    return evidence, records.parse(TrustFile, (FOLDER / f"{trust}.sealwright").read_bytes())
+    return evidence, records.parse(TrustFile, (FOLDER / f"{trust}.json").read_bytes())
 
 
 @pytest.mark.parametrize("trust", ["trust", "trust-old"])

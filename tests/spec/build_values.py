@@ -98,8 +98,8 @@ def build() -> dict[str, bytes]:
         evidence = story.evidence(name)
         files |= {name: image, f"{name}.sealwright": records.serialise(evidence)}
         files |= {name + sidecar.suffix: sidecar.content for sidecar in evidence.patch.sidecars}
-    files["trust.sealwright"] = records.serialise(story.trust())
-    files["trust-old.sealwright"] = records.serialise(story.trust(roots=1))
+    files["trust.json"] = records.serialise(story.trust())
+    files["trust-old.json"] = records.serialise(story.trust(roots=1))
     return files
 
 
@@ -208,7 +208,7 @@ def with_examples(page: str, files: dict[str, bytes]) -> str:
 
     def example(found: re.Match[str]) -> str:
         value = json.loads(files[f"{found[2]}.json"])
-        return found[1] + json.dumps(value["document"], indent=2, ensure_ascii=False)
+        return found[1] + json.dumps(value.get("document", value), indent=2, ensure_ascii=False)
 
     return EXAMPLE.sub(example, page)
 
