@@ -101,7 +101,7 @@ class Engine:
     def _announce(self) -> SignedDocument | None:
         """Return the session document while it is not in the log.  It is made once: a session never comes back."""
         follower = self._follower
-        if not follower.is_current:
+        if not follower.is_current or not self._is_listed(follower.state.size):
             return None
         if self._announcement is None:
             session = Session(
@@ -167,16 +167,18 @@ class Engine:
 
         Returns the index of the session's entry.
         """
-        state = self._follower.state
-        session, session_index = state.sessions.get(self._id, ("", -1))
-        listed = state.signer(self._id, index)
-        if session != self._session or listed is None or listed.key != self._identity.public_key().public_bytes_raw():
+        session, session_index = self._follower.state.sessions.get(self._id, ("", -1))
+        if session != self._session or not self._is_listed(index):
             raise RefusedError(
                 f"session of signer {self._id} is not the newest in the log, or the root no longer lists it",
                 code=Code.SESSION_ENDED,
                 hint="restart the signer that shall go on; another one with its identity is running or was",
             )
         return session_index
+
+    def _is_listed(self, index: int) -> bool:
+        listed = self._follower.state.signer(self._id, index)
+        return listed is not None and listed.key == self._identity.public_key().public_bytes_raw()
 
     def _authorise(self, order: SignOrder, now: int) -> Approved:
         state, index = self._follower.state, order.intent_index
