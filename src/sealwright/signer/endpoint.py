@@ -71,6 +71,7 @@ def listen(path: Path) -> socket.socket:
         finally:
             os.umask(mask)
     except OSError as e:
+        listener.close()
         raise ConfigurationError(f"cannot listen on {path}: {e.strerror}", setting="signer.socket") from e
     listener.listen(MAX_CONNECTIONS)
     return listener
