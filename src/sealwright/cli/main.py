@@ -43,6 +43,12 @@ COMMANDS: dict[str, dict[str, Command]] = {
         "inspect": Command("sealwright.cli.offline:inspect", "what an image is, what is signed, by whom", is_lean=True),
         "verify": Command("sealwright.cli.offline:verify", "check an image with its evidence, offline", is_lean=True),
     },
+    "Administration": {
+        "people": Command("sealwright.cli.people:people", "people, their keys and roles"),
+        "product": Command("sealwright.cli.product:product", "products and the rules of their environments"),
+        "key": Command("sealwright.cli.key:key", "make, import, list, show and revoke signing keys"),
+        "policy": Command("sealwright.cli.policy:policy", "what is in force, the draft, proposals"),
+    },
     "Other": {
         "version": Command("sealwright.cli.offline:version", "say which version this is", is_lean=True),
     },

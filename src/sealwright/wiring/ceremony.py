@@ -19,7 +19,6 @@ from sealwright.wiring.configuration import Configuration, PartitionSetting
 from sealwright.wiring.initialise import write_secret
 
 CERTIFICATE_DAYS = 3650
-DEFAULT_SIZE_BITS = {"rsa": 3072, "p256": 256, "p384": 384, "p521": 521}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +82,12 @@ def import_key(
     finally:
         ceremony.close()
     return _profile(order, created, "imported")
+
+
+def size_bits(algorithm: Algorithm) -> int:
+    """Return the only key size of an algorithm that is not RSA."""
+    sizes = {Algorithm.ECDSA_P256_SHA256: 256, Algorithm.ECDSA_P384_SHA384: 384, Algorithm.ECDSA_P521_SHA512: 521}
+    return sizes.get(algorithm, 256)
 
 
 def partition_name(profile: str) -> str:

@@ -1,0 +1,243 @@
+"""What an administrator changes: people, products and keys in a draft; proposals, their signatures, their logging."""
+
+import os
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from sealwright.client import settings as connection
+from sealwright.client.api import Api
+from sealwright.client.compose import new_restriction, sign_bytes, sign_document
+from sealwright.client.drafts import Draft, load_draft
+from sealwright.client.files import read_small
+from sealwright.client.settings import Settings
+from sealwright.client.standing import InForce, fetch
+from sealwright.core import records, sshsig
+from sealwright.core.envelopes import SignedDocument
+from sealwright.core.errors import Code, ConfigurationError, FormatError, RefusedError, VerificationError
+from sealwright.policy.documents import Authenticator, Person, Policy, RestrictionKind, Root, State
+from sealwright.policy.entries import RestrictionEntry
+from sealwright.policy.fold import open_policy
+from sealwright.policy.roots import open_next_root
+from sealwright.policy.sections import load_complete
+from sealwright.policy.signatures import Namespace, who_signed
+from sealwright.service.messages import (
+    Applied,
+    ApplyBody,
+    ProposalAnswer,
+    ProposalsAnswer,
+    ProposeBody,
+    RestrictBody,
+    SignBody,
+)
+from sealwright.service.restrictions import Logged
+from sealwright.translog import merkle
+from sealwright.translog.checkpoints import open_checkpoint
+from sealwright.translog.notes import parse_vkey
+
+MAX_KEY_LINE_BYTES = 16 * 1024
+
+
+@dataclass(slots=True)
+class Desk:
+    """An administrator's connection, what is in force, and the draft being edited."""
+
+    settings: Settings
+    api: Api
+    in_force: InForce
+    draft: Draft
+    is_new: bool
+    """Whether the draft was only begun now."""
+
+    @property
+    def changes(self) -> list[tuple[str, str, str]]:
+        """What the draft changes: (added, changed or removed; kind; id)."""
+        return self.draft.changes(self.in_force.sections)
+
+    def save(self) -> None:
+        """Keep the draft."""
+        path = connection.draft_path()
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.draft.save(path)
+
+
+@contextmanager
+def editing() -> Iterator[Desk]:
+    """Connect, fetch what is in force and take up the draft, or begin one from the policy in force."""
+    settings = connection.load()
+    with settings.api() as api:
+        in_force = fetch(api, settings.trust)
+        draft, is_new = _draft(settings, in_force)
+        yield Desk(settings=settings, api=api, in_force=in_force, draft=draft, is_new=is_new)
+
+
+def _draft(settings: Settings, in_force: InForce) -> tuple[Draft, bool]:
+    path = connection.draft_path()
+    if path.is_file():
+        draft = load_draft(path, os.urandom)
+        if draft.instance != settings.trust.instance:
+            raise ConfigurationError(
+                f"{path} is a draft for another installation", setting="draft", hint="`sealwright policy discard`"
+            )
+        if draft.base_version != in_force.policy_version:
+            raise RefusedError(
+                f"the draft changes policy version {draft.base_version}, {in_force.policy_version} is in force",
+                code=Code.CONFLICT,
+                hint="somebody changed the policy meanwhile: `sealwright policy discard`, then make the changes again",
+            )
+        return draft, False
+    return Draft(
+        instance=settings.trust.instance,
+        base_version=in_force.policy_version,
+        sections=in_force.sections,
+        entropy=os.urandom,
+    ), True
+
+
+def discard() -> bool:
+    """Throw the draft away; return whether there was one."""
+    path = connection.draft_path()
+    if not path.is_file():
+        return False
+    path.unlink()
+    return True
+
+
+def read_public_key(path: Path) -> str:
+    """Return the OpenSSH public key line of a ``.pub`` file, without its comment; one key a file."""
+    text = read_small(path, max_bytes=MAX_KEY_LINE_BYTES, what="public key").decode("ascii", "replace")
+    lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
+    if len(lines) != 1:
+        raise FormatError(
+            f"{path} holds {len(lines)} lines, one public key belongs there",
+            code=Code.INVALID_DOCUMENT,
+            hint="give the .pub file of an SSH key",
+        )
+    return sshsig.parse_public_key(" ".join(lines[0].split()[:2])).line()
+
+
+def add_person(draft: Draft, person: str, keys: Sequence[str], roles: Sequence[str], *, verified: bool) -> None:
+    """Add a person, or give one more keys and roles."""
+    old = draft.get(Person, person)
+    have = {a.key: a for a in old.authenticators} if old else {}
+    have.update({key: Authenticator(key=key, user_verification=verified) for key in keys})
+    if not have:
+        raise ConfigurationError(f"{person} has no key", setting="--key", hint="give --key FILE.pub")
+    draft.put(
+        records.load(
+            Person,
+            records.dump(
+                Person(
+                    type="person",
+                    format=1,
+                    salt="0" * 32,
+                    id=person,
+                    authenticators=tuple(have.values()),
+                    roles=tuple(sorted({*(old.roles if old else ()), *roles})),
+                    state=State.ACTIVE,
+                )
+            ),
+        )
+    )
+
+
+def propose(desk: Desk) -> ProposalAnswer:
+    """Sign the draft's head and send it with its sections."""
+    settings, now = desk.settings, int(time.time())
+    if not desk.changes and desk.in_force.standing is not None:
+        raise RefusedError("the draft changes nothing", code=Code.CONFLICT, hint="edit people, products or keys first")
+    desk.draft.check(desk.in_force.root, desk.in_force.root_digest, now=now)
+    head = desk.draft.head(desk.in_force.root_digest, now=now)
+    signed = sign_document(head, instance=settings.trust.instance, identity=settings.identity, signer=desk.api.who())
+    return desk.api.post(
+        ProposalAnswer, "/v1/proposals", ProposeBody(kind="policy", signed=signed, sections=desk.draft.sections)
+    )
+
+
+def proposals(api: Api) -> tuple[ProposalAnswer, ...]:
+    """Return all proposals, the newest first."""
+    return api.get(ProposalsAnswer, "/v1/proposals").proposals
+
+
+def open_proposal(settings: Settings, api: Api, in_force: InForce, digest: str) -> ProposalAnswer:
+    """Fetch a proposal and check that it is what it says: its digest, root and complete sections."""
+    if not digest:
+        digest = next((p.digest for p in proposals(api) if p.state == "open"), "")
+        if not digest:
+            raise RefusedError("there is no open proposal", code=Code.NOT_FOUND, hint="`sealwright policy propose`")
+    found = api.get(ProposalAnswer, f"/v1/proposals/{digest}")
+    if found.kind == "policy":
+        policy = records.parse(Policy, found.signed.document)
+        load_complete(policy, found.sections, in_force.root, settings.trust.instance)
+    else:
+        records.parse(Root, found.signed.document)
+    return found
+
+
+def sign(settings: Settings, api: Api, proposal: ProposalAnswer) -> ProposalAnswer:
+    """Add one's own signature to a proposal."""
+    envelope = sign_bytes(
+        proposal.signed.document,
+        proposal.kind,
+        instance=settings.trust.instance,
+        identity=settings.identity,
+        signer=api.who(),
+    )
+    return api.post(ProposalAnswer, f"/v1/proposals/{proposal.digest}/signatures", SignBody(envelope=envelope))
+
+
+def signers_of(in_force: InForce, proposal: ProposalAnswer) -> frozenset[str]:
+    """Return the administrators in force who signed a proposal."""
+    namespace = Namespace.ROOT if proposal.kind == "root" else Namespace.POLICY
+    return who_signed(proposal.signed.signatures, proposal.digest, in_force.root.administrators, namespace)[0]
+
+
+def apply(settings: Settings, api: Api, in_force: InForce, chosen: Sequence[ProposalAnswer]) -> int:
+    """Have proposals logged together; checked here first, so that a missing signature is told at once."""
+    root, digest = in_force.root, in_force.root_digest
+    for proposal in chosen:
+        if proposal.kind == "root":
+            root, digest = open_next_root(proposal.signed, root, digest, settings.trust.instance)
+        else:
+            open_policy(proposal.signed, root, digest, settings.trust.instance)
+    applied = api.post(Applied, "/v1/apply", ApplyBody(proposals=tuple(p.digest for p in chosen)))
+    return applied.index
+
+
+def restrict(settings: Settings, api: Api, kind: RestrictionKind, subject: str, reason: str) -> Logged:
+    """Sign and send a restriction; return only with proof that it is in the log."""
+    restriction = new_restriction(
+        kind, subject, person=api.who(), reason=reason, now=int(time.time()), entropy=os.urandom
+    )
+    signed: SignedDocument = sign_document(
+        restriction, instance=settings.trust.instance, identity=settings.identity, signer=api.who()
+    )
+    logged = api.post(Logged, "/v1/restrictions", RestrictBody(restriction=signed))
+    check_logged(settings, logged, kind, subject)
+    return logged
+
+
+def check_logged(settings: Settings, logged: Logged, kind: RestrictionKind, subject: str) -> None:
+    """Check that an entry restricting ``subject`` is in the log; ``VerificationError`` otherwise."""
+    trust = settings.trust
+    checkpoint = open_checkpoint(
+        logged.checkpoint,
+        origin=trust.log,
+        log_key=parse_vkey(trust.log_key),
+        witnesses=[parse_vkey(w.key) for w in trust.witnesses],
+        quorum=trust.witness_quorum,
+    ).checkpoint
+    merkle.verify_inclusion(
+        merkle.leaf_hash(logged.entry),
+        index=logged.index,
+        size=checkpoint.size,
+        proof=logged.proof,
+        root=checkpoint.root,
+    )
+    entry = records.parse(RestrictionEntry, logged.entry)
+    if (entry.kind, entry.subject) != (kind, subject):
+        raise VerificationError(
+            "the server logged something else", expected=f"{kind} {subject}", got=f"{entry.kind} {entry.subject}"
+        )
