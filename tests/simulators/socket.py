@@ -33,8 +33,8 @@ class SignerSocket:
 
     def connect(self) -> socket.socket:
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        connection.connect(str(self.path))  # without a timeout: with one, a full backlog is an error at once
         connection.settimeout(20)
-        connection.connect(str(self.path))
         return connection
 
     def send(self, data: bytes) -> bytes:
