@@ -65,7 +65,9 @@ class Maker:
 
     def options(self) -> dict[str, Any]:
         times = {"signing_time": self.instance.clock.now()}
-        return {"raw": times, "uefi-pe": times, "mcuboot": {"version": "1.2.3"}}.get(self.image_format, {})
+        return {"raw": times, "uefi-pe": times, "mcuboot": {"version": "1.2.3"}, "u-boot-fit": {"key_name": "dev"}}.get(
+            self.image_format, {}
+        )
 
     def prepare(self, path: Path, *, options: Mapping[str, Any] | None = None) -> PreparedArtifact:
         with FileSource(path) as source:

@@ -47,8 +47,8 @@ def verify_file(image: Path, evidence: Path | None, trust: TrustFile, formats: M
                 f"there is no evidence {beside}", setting="evidence", hint="name it with --evidence FILE"
             )
         record = load_evidence(evidence or beside, follow_links=evidence is not None)
-        notes = _check_sidecars(image, record.patch)
         verified = verify_evidence(record, source, trust, formats)
+        notes = _check_sidecars(image, record.patch)
     return VerifiedFile(verified=verified, evidence=evidence or beside, notes=notes)
 
 
