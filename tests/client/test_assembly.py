@@ -181,6 +181,18 @@ def test_a_signature_that_is_wrong_is_not_put_into_an_image(tmp_path, raw, spoil
         assemble(spoil(dossier), path.name, source, FORMATS)
 
 
+def test_a_dossier_without_the_key_is_refused(tmp_path, raw):
+    path = put(tmp_path)
+    prepared = raw.prepare(path)
+    dossier = raw.sign(prepared)
+    bare = replace(dossier, sections=tuple(s for s in dossier.sections if b'"public_key"' not in s.document))
+    with FileSource(path) as source:
+        with pytest.raises(VerificationError, match="the dossier lacks key profile gateway/production/1"):
+            assemble(bare, path.name, source, FORMATS, prepared=prepared)
+        with pytest.raises(VerificationError, match="which the policy does not have"):
+            assemble(bare, path.name, source, FORMATS)
+
+
 def test_a_dossier_that_proves_nothing_leaves_no_file(tmp_path, raw):
     path = put(tmp_path)
     dossier = raw.sign(raw.prepare(path))

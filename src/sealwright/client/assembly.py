@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sealwright.client.compose import PreparedArtifact
-from sealwright.client.files import FileSource
-from sealwright.client.outputs import Outputs, sidecar_path
+from sealwright.client.files import FileSource, sidecar_path
+from sealwright.client.outputs import Outputs
 from sealwright.client.recompute import check_same, rebuild
 from sealwright.core import records
 from sealwright.core.errors import Code, RefusedError, VerificationError
@@ -178,6 +178,8 @@ def _check_signatures(
     prepared: PreparedArtifact, signatures: Sequence[bytes], profiles: Mapping[str, KeyProfile]
 ) -> None:
     for slot, signature in zip(prepared.prepared.slots, signatures, strict=True):
+        if slot.key_profile not in profiles:
+            raise VerificationError(f"the dossier lacks key profile {slot.key_profile}", code=Code.EVIDENCE_MISMATCH)
         payload = slot.digest if slot.whole_message is None else slot.whole_message
         try:
             PublicKey(profiles[slot.key_profile].public_key).verify(slot.algorithm, payload, signature)

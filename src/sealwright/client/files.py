@@ -102,6 +102,11 @@ def read_small(path: Path, *, max_bytes: int, what: str, follow_links: bool = Tr
         return source.read(0, source.size)
 
 
+def sidecar_path(image: Path, suffix: str) -> Path:
+    """Return where the file with this suffix lies: beside the image, the suffix after its whole name."""
+    return image.parent / (image.name + suffix)
+
+
 def _open_regular(path: Path, *, follow_links: bool) -> tuple[int, os.stat_result]:
     flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK | (0 if follow_links else os.O_NOFOLLOW)
     try:

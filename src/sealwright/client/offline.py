@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from sealwright.client.files import FileSource, read_small
-from sealwright.client.outputs import sidecar_path
+from sealwright.client.files import FileSource, read_small, sidecar_path
 from sealwright.core import records
 from sealwright.core.canonical import MAX_DOCUMENT_BYTES
 from sealwright.core.errors import Code, ConfigurationError, FormatError, VerificationError

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from sealwright.client.files import FileSource
+from sealwright.client.files import FileSource, sidecar_path
 from sealwright.core.errors import Code, ConfigurationError, SealwrightError, UnavailableError, VerificationError
 from sealwright.core.images import ByteSource, read_chunks
 from sealwright.core.patches import Patch
@@ -140,11 +140,6 @@ def write_patched(source: ByteSource, patch: Patch, destination: Path, *, replac
             outputs.write(path, [sidecar.content])
         outputs.publish()
     return (destination, *sidecars)
-
-
-def sidecar_path(image: Path, suffix: str) -> Path:
-    """Return where the file with this suffix lies: beside the image, the suffix after its whole name."""
-    return image.parent / (image.name + suffix)
 
 
 def refuse_existing(destination: Path) -> None:
