@@ -53,19 +53,21 @@ class Live:
     """One installation with the administrator ``root-a`` and four people, and a product in production."""
 
     folder: Path
+    administrators: tuple[str, ...] = ("root-a",)
+    """All of them must sign root and policy."""
     identities: dict[str, Path] = field(default_factory=dict)
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
     def make(self) -> "Live":
         keys = self.folder / "people"
         keys.mkdir(parents=True)
-        for name in ("root-a", *PEOPLE):
+        for name in (*self.administrators, *PEOPLE):
             self.identities[name] = make_identity(keys / name)
         founding = initialise.Founding(
             folder=self.folder / "i",
             origin="log.example/acme",
-            administrators=[("root-a", ssh.public_key(self.identities["root-a"]).line())],
-            threshold=1,
+            administrators=[(name, ssh.public_key(self.identities[name]).line()) for name in self.administrators],
+            threshold=len(self.administrators),
             grade=d.Grade.EVALUATION,
             host="127.0.0.1",
             port=free_port(),
