@@ -4,8 +4,10 @@ An edit replaces ``old`` at ``offset`` (counted in the unsigned image) by ``new`
 the patch, so that a verifier gets the approved image back from the signed one.
 """
 
+from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Annotated
 
 from sealwright.core.errors import Code, FormatError, VerificationError
@@ -104,12 +106,15 @@ class PatchedSource:
             self._segments.append((new + kept, new + kept + len(edit.new), edit.new))
             old, new = edit.offset + len(edit.old), new + kept + len(edit.new)
         self._segments.append((new, self.size, old))
+        self._starts = [start for start, _, _ in self._segments]
 
     def read(self, offset: int, length: int) -> bytes:
         if offset < 0 or length < 0 or offset + length > self.size:
             raise FormatError(f"{length} bytes wanted, the image ends at {self.size:#x}", at=max(offset, 0))
         parts, end = [], offset + length
-        for start, stop, what in self._segments:
+        for start, stop, what in islice(self._segments, max(bisect_right(self._starts, offset) - 1, 0), None):
+            if start >= end:
+                break
             low, high = max(offset, start), min(end, stop)
             if low >= high:
                 continue
