@@ -132,6 +132,8 @@ class Format(Protocol):
     """A firmware format; a plain module satisfies it."""
 
     name: str
+    Options: type[Any]
+    """A record: what ``prepare`` takes, by the names and types that people are told."""
 
     def matches(self, image: ByteSource) -> bool:
         """Whether the image claims to be of this format (magic numbers only; never raises)."""

@@ -15,6 +15,7 @@ from sealwright.formats.interface import ExistingSignature, Inspection, Trust, V
 from sealwright.formats.mcuboot_layout import ALGORITHMS, SIGNATURES, Entry, Kind, Layout, kind_name
 
 name = mcuboot_signing.NAME
+Options = mcuboot_signing.Options
 prepare = mcuboot_signing.prepare
 matches = layout.has_magic
 
