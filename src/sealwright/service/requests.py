@@ -73,20 +73,31 @@ class Desk:
         self._mutex = threading.RLock()
         self._live: dict[str, Live] = {}
         self._ready: dict[str, Live] = {}
+        self._dormant: list[str] = []
+        """Unfinished requests of the time before a restart that cannot be judged now, as without a policy."""
+        self._dormant_epoch = 0
 
     def restore(self) -> None:
         """Take up what was unfinished when the server stopped."""
-        for row in self._documents.rows(states=(RequestState.WAITING, RequestState.SIGNING), limit=1 << 31):
-            stored = self._documents.stored(row.digest)
-            try:
-                live = self._check(stored.request, stored.messages)
-            except SealwrightError as e:
-                self._documents.set_state(row.digest, _final_state(e), f"{e.code}: {e.message}")
-                continue
-            for _, _, decision, vote in stored.votes:
-                if decision == Decision.APPROVE:
-                    self._try_vote(live, vote)
-            self._place(live)
+        self._dormant_epoch = self._ledger.epoch
+        rows = self._documents.rows(states=(RequestState.WAITING, RequestState.SIGNING), limit=1 << 31)
+        self._dormant = [row.digest for row in rows if not self._restore(row.digest)]
+
+    def _restore(self, digest: str) -> bool:
+        """Take up one request; False while what is in force does not allow to judge it."""
+        stored = self._documents.stored(digest)
+        try:
+            live = self._check(stored.request, stored.messages)
+        except SealwrightError as e:
+            if is_final(e.code) or e.code is Code.REVOKED:
+                self.end(digest, final_state(e.code), f"{e.code}: {e.message}")
+                return True
+            return False
+        for _, _, decision, vote in stored.votes:
+            if decision == Decision.APPROVE:
+                self._try_vote(live, vote)
+        self._place(live)
+        return True
 
     def submit(
         self, signed: SignedDocument, messages: tuple[bytes, ...], votes: Sequence[SignedDocument], person: str
@@ -172,28 +183,51 @@ class Desk:
             some = [live for live in self._ready.values() if live.not_before <= now][:limit]
             for live in some:
                 del self._ready[live.checked.digest]
-        return some
+        return [live for live in some if live.epoch == self._ledger.epoch or self._still_ready(live)]
+
+    def _still_ready(self, live: Live) -> bool:
+        """Look again at a request whose quorum was met before something changed."""
+        try:
+            with self._mutex:
+                self._refresh(live)
+            check_quorum(live.scope, tuple(ballot for ballot, _ in live.ballots.values()))
+        except SealwrightError as e:
+            self._fall_back(live, e)
+            return False
+        return True
+
+    def _fall_back(self, live: Live, error: SealwrightError) -> None:
+        digest, detail = live.checked.digest, f"{error.code}: {error.message}"
+        if error.code is Code.REVOKED or is_final(error.code):
+            self.end(digest, final_state(error.code), detail)
+        else:
+            live.state, live.detail = RequestState.WAITING, detail
+            self._on_change(digest)
 
     def retry(self, live: Live, why: str, *, after_seconds: int) -> None:
         """Put a request back that could not be signed now."""
         with self._mutex:
             if live.checked.digest in self._live:
                 live.detail, live.not_before = why, self._clock.now() + after_seconds
+                live.epoch = -1  # whatever the signer disliked is looked for again before the next try
                 self._ready[live.checked.digest] = live
         self._on_change(live.checked.digest)
 
     def review(self) -> None:
         """Look at every request again after root, policy or restrictions changed, or time went on."""
+        if self._dormant and self._dormant_epoch != self._ledger.epoch:
+            self._dormant_epoch = self._ledger.epoch
+            self._dormant = [digest for digest in self._dormant if not self._restore(digest)]
         with self._mutex:
             everything = list(self._live.values())
         now = self._clock.now()
         for live in everything:
             if live.epoch != self._ledger.epoch or now >= live.checked.request.expires:
                 try:
-                    self._refresh(live)
+                    with self._mutex:
+                        self._refresh(live)
                 except SealwrightError as e:
-                    if _is_final(e):
-                        self.end(live.checked.digest, _final_state(e), f"{e.code}: {e.message}")
+                    self._fall_back(live, e)
                     continue
                 self._place(live)
 
@@ -241,6 +275,8 @@ class Desk:
             if live.checked.digest not in self._live:
                 return
             live.ballots[ballot.person.id] = ballot, vote
+            if ballot.vote.rules != live.rules:
+                live.epoch = -1  # the rules changed while the vote was being written down
         self._place(live)
 
     def _place(self, live: Live) -> None:
@@ -309,12 +345,11 @@ _CAN_PASS = frozenset(
         Code.CREDENTIAL,
         Code.NOT_FOUND,
         Code.SIGNATURE_MISMATCH,
+        # Somebody may vote in the place of whose vote does not count any more.
+        Code.REVOKED,
+        Code.VOTE_INVALID,
     }
 )
-
-
-def _is_final(error: SealwrightError) -> bool:
-    return is_final(error.code)
 
 
 def is_final(code: Code) -> bool:
@@ -327,7 +362,3 @@ def final_state(code: Code) -> RequestState:
     if code is Code.REQUEST_EXPIRED:
         return RequestState.EXPIRED
     return RequestState.REJECTED if code is Code.VETOED else RequestState.REFUSED
-
-
-def _final_state(error: SealwrightError) -> RequestState:
-    return final_state(error.code)
