@@ -181,12 +181,6 @@ def test_a_key_that_may_not_sign_this_is_told_before_the_image_is_read(maker, im
     assert "sealwright key list --product gateway" in caught.value.hint
 
 
-def test_the_time_is_filled_in_where_the_format_demands_one():
-    assert compose.with_time("raw", {}, 7) == {"signing_time": 7}
-    assert compose.with_time("raw", {"signing_time": 5}, 7) == {"signing_time": 5}
-    assert compose.with_time("u-boot-fit", {"key_name": "dev"}, 7) == {"key_name": "dev"}
-
-
 def test_a_signed_request_and_vote_are_valid_under_their_own_namespace_only(maker, image, identity):
     instance = maker.instance
     key = sshsig.parse_public_key(identity.with_suffix(".pub").read_text())

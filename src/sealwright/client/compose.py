@@ -46,7 +46,6 @@ Record = TypeVar("Record")
 SALT_BYTES = 16
 ID_BYTES = 8
 MAX_NAME = 200
-TIMED_FORMATS, TIME_OPTION = frozenset({"raw"}), "signing_time"
 
 _NAMESPACES = {
     "root": Namespace.ROOT,
@@ -88,12 +87,6 @@ def artifact_name(path: Path) -> str:
             "that does not begin with a dot",
         )
     return path.name
-
-
-def with_time(image_format: str, options: Mapping[str, Any], now: int) -> dict[str, Any]:
-    """Return the options with the time of signing filled in where the format demands one and none was chosen."""
-    needs_time = image_format in TIMED_FORMATS and TIME_OPTION not in options
-    return {**options, TIME_OPTION: now} if needs_time else dict(options)
 
 
 def prepare_artifact(
