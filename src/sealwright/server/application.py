@@ -78,6 +78,16 @@ class Call:
 Handler = Callable[[Call], Awaitable[Any]]
 
 
+@dataclass(frozen=True, slots=True)
+class Query:
+    """One query parameter of a call, always optional."""
+
+    name: str
+    meaning: str
+    is_number: bool = True
+    is_repeatable: bool = False
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
     """One line of the API."""
@@ -91,6 +101,9 @@ class Route:
     answer: type[Any] | None = None
     is_stream: bool = False
     """The handler reads the body itself."""
+    query: tuple[Query, ...] = ()
+    content: str = "application/json"
+    """Media type of the answer."""
 
 
 def make_application(context: Context, routes: tuple[Route, ...]) -> Starlette:

@@ -8,7 +8,8 @@ from starlette.responses import Response, StreamingResponse
 from sealwright.core.errors import Code, RefusedError
 from sealwright.core.images import CHUNK_BYTES
 from sealwright.evidence.bundle import Dossier, TrustFile
-from sealwright.server.application import Call, CallScope, Route
+from sealwright.server import openapi
+from sealwright.server.application import Call, CallScope, Query, Route
 from sealwright.service import dossier, impact, proposals, restrictions
 from sealwright.service.login import SESSION_SECONDS
 from sealwright.service.messages import (
@@ -50,6 +51,12 @@ async def health(call: Call) -> Health:
     """Whether the process answers; nothing else is said to strangers."""
     del call
     return Health(status="ok")
+
+
+async def describe(call: Call) -> Response:
+    """The API for programs, made from the table below."""
+    del call
+    return Response(openapi.text(ROUTES), media_type="application/json")
 
 
 async def challenge(call: Call) -> ChallengeAnswer:
@@ -328,9 +335,18 @@ def _proposal(proposal: Proposal, sections: tuple[bytes, ...] = ()) -> ProposalA
     )
 
 
+WAIT = Query("wait", f"seconds to wait for the end, at most {MAX_WAIT_SECONDS}")
+FILTERS = (
+    Query("state", "only requests in this state", is_number=False, is_repeatable=True),
+    Query("product", "only requests of this product", is_number=False),
+    Query("limit", f"at most so many, {MAX_LISTED} at most, 100 by default"),
+    Query("before", "only requests created before this time"),
+)
+
 ROUTES = (
     Route(method="GET", path="/health", handler=health, summary="Whether the server answers",
           scope=CallScope.ANYBODY, answer=Health),
+    Route(method="GET", path="/openapi.json", handler=describe, summary="All calls, as OpenAPI 3.1"),
     Route(method="POST", path="/v1/challenge", handler=challenge, summary="Ask for a login challenge",
           scope=CallScope.ANYBODY, body=ChallengeBody, answer=ChallengeAnswer),
     Route(method="POST", path="/v1/login", handler=log_in, summary="Log in with a signed challenge",
@@ -339,14 +355,16 @@ ROUTES = (
     Route(method="GET", path="/v1/trust", handler=trust, summary="The trust file as of now", answer=TrustFile),
     Route(method="GET", path="/v1/policy", handler=policy, summary="Root and policy in force", answer=PolicyAnswer),
     Route(method="PUT", path="/v1/images/{sha256}", handler=put_image, summary="Upload an image", is_stream=True),
-    Route(method="GET", path="/v1/images/{sha256}", handler=get_image, summary="Download an image"),
+    Route(method="GET", path="/v1/images/{sha256}", handler=get_image, summary="Download an image",
+          content="application/octet-stream"),
     Route(method="POST", path="/v1/requests", handler=submit, summary="Request signatures",
-          body=SubmitBody, answer=Result),
-    Route(method="GET", path="/v1/requests", handler=list_requests, summary="List requests", answer=StatusList),
+          body=SubmitBody, answer=Result, query=(WAIT,)),
+    Route(method="GET", path="/v1/requests", handler=list_requests, summary="List requests", answer=StatusList,
+          query=FILTERS),
     Route(method="GET", path="/v1/requests/{request}", handler=get_request, summary="A request with its votes",
           answer=RequestAnswer),
     Route(method="GET", path="/v1/requests/{request}/result", handler=result, summary="State and signatures",
-          answer=Result),
+          answer=Result, query=(WAIT,)),
     Route(method="GET", path="/v1/requests/{request}/dossier", handler=get_dossier, summary="What proves it",
           answer=Dossier),
     Route(method="POST", path="/v1/requests/{request}/approve", handler=approve, summary="Approve by a signed vote",
@@ -370,10 +388,16 @@ ROUTES = (
     Route(method="GET", path="/v1/names", handler=names, summary="The directory", answer=NamesAnswer),
     Route(method="GET", path="/v1/log/checkpoint", handler=checkpoint, summary="The newest checkpoint",
           answer=CheckpointAnswer),
-    Route(method="GET", path="/v1/log/entries", handler=entries, summary="Log entries", answer=EntriesAnswer),
-    Route(method="GET", path="/v1/log/inclusion", handler=inclusion, summary="Inclusion proof", answer=ProofAnswer),
+    Route(method="GET", path="/v1/log/entries", handler=entries, summary="Log entries", answer=EntriesAnswer,
+          query=(Query("start", "index of the first, 0 by default"),
+                 Query("stop", f"index behind the last, at most {MAX_ENTRIES} further"))),
+    Route(method="GET", path="/v1/log/inclusion", handler=inclusion, summary="Inclusion proof", answer=ProofAnswer,
+          query=(Query("index", "of the entry, 0 by default"), Query("size", "of the log, the newest by default"))),
     Route(method="GET", path="/v1/log/consistency", handler=consistency, summary="Consistency proof",
-          answer=ProofAnswer),
-    Route(method="GET", path="/v1/impact", handler=get_impact, summary="What a key signed", answer=impact.Impact),
+          answer=ProofAnswer,
+          query=(Query("old", "size, 0 by default"), Query("new", "size, the newest by default"))),
+    Route(method="GET", path="/v1/impact", handler=get_impact, summary="What a key signed", answer=impact.Impact,
+          query=(Query("key", "key profile or fingerprint", is_number=False),
+                 Query("since", "only requests created from this time on"))),
 )  # fmt: skip
 """Every call."""
