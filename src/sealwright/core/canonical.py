@@ -5,7 +5,6 @@ RFC 8785 restricted so that Python's sorted compact JSON *is* the canonical form
 Specification: ``docs/spec/canonical-form.md``.
 """
 
-import base64
 import binascii
 import json
 import re
@@ -26,10 +25,19 @@ _FORBIDDEN = re.compile(
 )
 
 
+_ENCODER = json.JSONEncoder(
+    sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False, check_circular=False
+)
+
+
 def encode(value: Any) -> bytes:
     """Return the canonical bytes of a JSON value; ``FormatError`` if it has none."""
     _check(value, 0)
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+    text = _ENCODER.encode(value)
+    if not (text.isascii() and text.isprintable()) or "\\" in text:
+        # Otherwise no text in it can hold a forbidden character: JSON escapes controls, the others are not ASCII.
+        _check_text(value)
+    return text.encode()
 
 
 def decode(data: bytes, *, max_bytes: int = MAX_DOCUMENT_BYTES) -> Any:
@@ -37,7 +45,7 @@ def decode(data: bytes, *, max_bytes: int = MAX_DOCUMENT_BYTES) -> Any:
     if len(data) > max_bytes:
         raise _invalid(f"document of {len(data)} bytes, at most {max_bytes} are accepted")
     try:
-        value = json.loads(data.decode(), parse_float=_no_float, parse_constant=_no_float)
+        value = _DECODER.decode(data.decode())
     except (ValueError, RecursionError) as e:
         raise _invalid(f"not JSON: {str(e)[:120]}") from None
     if encode(value) != data:
@@ -48,13 +56,13 @@ def decode(data: bytes, *, max_bytes: int = MAX_DOCUMENT_BYTES) -> Any:
 
 def to_base64(data: bytes) -> str:
     """Encode with the standard alphabet and padding, the only spelling ``from_base64`` takes."""
-    return base64.b64encode(data).decode()
+    return binascii.b2a_base64(data, newline=False).decode()
 
 
 def from_base64(text: str) -> bytes:
     """Strict base64: must encode back to itself."""
     try:
-        data = base64.b64decode(text, validate=True)
+        data = binascii.a2b_base64(text, strict_mode=True)
     except (binascii.Error, ValueError):
         raise _invalid("not base64") from None
     if to_base64(data) != text:
@@ -63,30 +71,46 @@ def from_base64(text: str) -> bytes:
 
 
 def _check(value: Any, depth: int) -> None:
+    """Types, integers, member names and depth; exact types, since this runs over everything that is read or written."""
+    kind = type(value)
+    if kind is dict or kind is list or kind is tuple:
+        if depth >= MAX_DEPTH:
+            raise _invalid(f"nested deeper than {MAX_DEPTH}")
+        if kind is dict:
+            for name in value:
+                if type(name) is not str or not name.isascii():
+                    raise _invalid("member name is not printable ASCII")
+            value = value.values()
+        for item in value:
+            if type(item) is not str:
+                _check(item, depth + 1)
+    elif kind is int:
+        if not 0 <= value <= MAX_INTEGER:
+            raise _invalid("integer outside 0..2^53-1")
+    elif not isinstance(value, str | bool):
+        raise _invalid(f"{kind.__name__} has no canonical form")
+
+
+def _check_text(value: Any) -> None:
+    """Look for forbidden characters in every text and member name."""
     if isinstance(value, str):
         if found := _FORBIDDEN.search(value):
             raise _invalid(f"text holds the forbidden character U+{ord(found.group()):04X}")
-    elif isinstance(value, bool):
-        return
-    elif isinstance(value, int):
-        if not 0 <= value <= MAX_INTEGER:
-            raise _invalid("integer outside 0..2^53-1")
-    elif depth >= MAX_DEPTH:
-        raise _invalid(f"nested deeper than {MAX_DEPTH}")
     elif isinstance(value, dict):
         for name, member in value.items():
-            if not isinstance(name, str) or not name.isascii() or _FORBIDDEN.search(name):
+            if _FORBIDDEN.search(name):
                 raise _invalid("member name is not printable ASCII")
-            _check(member, depth + 1)
+            _check_text(member)
     elif isinstance(value, list | tuple):
         for item in value:
-            _check(item, depth + 1)
-    else:
-        raise _invalid(f"{type(value).__name__} has no canonical form")
+            _check_text(item)
 
 
 def _no_float(_: str) -> NoReturn:
     raise ValueError("numbers are integers here")
+
+
+_DECODER = json.JSONDecoder(parse_float=_no_float, parse_constant=_no_float)
 
 
 def _invalid(message: str) -> FormatError:

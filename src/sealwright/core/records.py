@@ -12,6 +12,7 @@ import typing
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cache
 from typing import Annotated, Any, Literal, TypeVar
 
 from sealwright.core import canonical
@@ -45,12 +46,15 @@ Time = Annotated[int, Bounds(0, 1 << 40)]
 Count = Annotated[int, Bounds(0, canonical.MAX_INTEGER)]
 
 T = TypeVar("T")
-_Reader = Callable[[Any, str], Any]
+_Reader = Callable[[Any], Any]
 
 
-def load(record: type[T], value: Any, *, at: str = "") -> T:
+def load(record: type[T], value: Any) -> T:
     """Read a JSON value as ``record``; ``FormatError`` names the first member that does not fit."""
-    result: T = _reader_of(record)(value, at)
+    try:
+        result: T = _reader_of(record)(value)
+    except _MisfitError as e:
+        raise FormatError(f"{e.at.removeprefix('.') or 'document'}: {e}", code=Code.INVALID_DOCUMENT) from None
     return result
 
 
@@ -61,18 +65,20 @@ def parse(record: type[T], data: bytes, *, max_bytes: int = canonical.MAX_DOCUME
 
 def dump(value: Any) -> Any:
     """Turn a record (or a part of one) into a JSON value; absent members stay absent."""
-    if dataclasses.is_dataclass(value):
-        members = {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
-        return {name: dump(member) for name, member in members.items() if member is not None}
-    if isinstance(value, bytes):
+    kind = type(value)
+    if kind in _PLAIN:
+        return value
+    if kind is bytes:
         return canonical.to_base64(value)
+    if kind is tuple or kind is list:
+        return [dump(item) for item in value]
+    if kind is dict:
+        return {name: dump(member) for name, member in value.items()}
     if isinstance(value, StrEnum):
         return value.value
-    if isinstance(value, tuple | list):
-        return [dump(item) for item in value]
-    if isinstance(value, dict):
-        return {name: dump(member) for name, member in value.items()}
-    return value
+    if not dataclasses.is_dataclass(kind):
+        return value
+    return {name: dump(member) for name in _member_names(kind) if (member := getattr(value, name)) is not None}
 
 
 def serialise(value: Any) -> bytes:
@@ -80,7 +86,25 @@ def serialise(value: Any) -> bytes:
     return canonical.encode(dump(value))
 
 
+_PLAIN = frozenset({str, int, bool})
 _readers: dict[type[Any], _Reader] = {}
+
+
+@cache
+def _member_names(record: type[Any]) -> tuple[str, ...]:
+    return tuple(field.name for field in dataclasses.fields(record))
+
+
+class _MisfitError(Exception):
+    """A value that does not fit.  The path to it grows on the way out: when all fits, no path is ever built."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.at = ""
+
+    def inside(self, step: str) -> "_MisfitError":
+        self.at = step + self.at
+        return self
 
 
 def _reader_of(record: type[Any]) -> _Reader:
@@ -94,13 +118,19 @@ def _record_reader(record: type[Any]) -> _Reader:
     readers = {f.name: _reader(hints[f.name]) for f in dataclasses.fields(record)}
     required = frozenset(f.name for f in dataclasses.fields(record) if f.default is dataclasses.MISSING)
 
-    def read(value: Any, at: str) -> Any:
-        if not isinstance(value, dict):
-            raise _invalid(at, f"expected an object, found {_kind(value)}")
+    def read(value: Any) -> Any:
+        if type(value) is not dict:
+            raise _MisfitError(f"expected an object, found {_kind(value)}")
         if not required <= value.keys() or not value.keys() <= readers.keys():
             missing, unknown = sorted(required - value.keys()), sorted(value.keys() - readers.keys())
-            raise _invalid(at, f"missing members {missing}" if missing else f"unknown members {unknown[:5]}")
-        return record(**{name: readers[name](member, f"{at}.{name}" if at else name) for name, member in value.items()})
+            raise _MisfitError(f"missing members {missing}" if missing else f"unknown members {unknown[:5]}")
+        members = {}
+        for name, member in value.items():
+            try:
+                members[name] = readers[name](member)
+            except _MisfitError as e:
+                raise e.inside(f".{name}") from None
+        return record(**members)
 
     return read
 
@@ -116,67 +146,95 @@ def _reader(hint: Any) -> _Reader:
     if origin is tuple:
         return _list_of(_reader(arguments[0]))
     if hint is bytes:
-        return lambda value, at: canonical.from_base64(_typed(str, value, at))
+        text = _exactly(str)
+        return lambda value: canonical.from_base64(text(value))
     if isinstance(hint, type) and issubclass(hint, StrEnum):
         return _enum(hint)
     if dataclasses.is_dataclass(hint):
         return _reader_of(typing.cast(type[Any], hint))
     if origin is dict or hint in (str, int, bool, dict):
-        plain = origin or hint
-        return lambda value, at: _typed(plain, value, at)
+        return _exactly(origin or hint)
     raise TypeError(f"no JSON form for {hint}")
 
 
 def _checked(inner: _Reader, constraints: tuple[Any, ...]) -> _Reader:
-    patterns = [re.compile(c.regex) for c in constraints if isinstance(c, Pattern)]
-    bounds = [c for c in constraints if isinstance(c, Bounds)]
+    for constraint in constraints:
+        if isinstance(constraint, Pattern):
+            inner = _matching(inner, constraint.regex)
+        elif isinstance(constraint, Bounds):
+            inner = _bounded(inner, constraint)
+    return inner
 
-    def read(value: Any, at: str) -> Any:
-        result = inner(value, at)
-        for pattern in patterns:
-            if not pattern.fullmatch(result):
-                raise _invalid(at, f"{result[:40]!r} does not match {pattern.pattern}")
-        for bound in bounds:
-            measure = result if isinstance(result, int) else len(result)
-            if not bound.least <= measure <= bound.most:
-                raise _invalid(at, f"{measure} is outside {bound.least}..{bound.most}")
+
+def _matching(inner: _Reader, regex: str) -> _Reader:
+    matches = re.compile(regex).fullmatch
+
+    def read(value: Any) -> Any:
+        result = inner(value)
+        if not matches(result):
+            raise _MisfitError(f"{result[:40]!r} does not match {regex}")
+        return result
+
+    return read
+
+
+def _bounded(inner: _Reader, bounds: Bounds) -> _Reader:
+    least, most = bounds.least, bounds.most
+
+    def read(value: Any) -> Any:
+        result = inner(value)
+        measure = result if type(result) is int else len(result)
+        if not least <= measure <= most:
+            raise _MisfitError(f"{measure} is outside {least}..{most}")
         return result
 
     return read
 
 
 def _one_of(choices: tuple[Any, ...]) -> _Reader:
-    def read(value: Any, at: str) -> Any:
-        if not any(type(value) is type(choice) and value == choice for choice in choices):
-            raise _invalid(at, f"expected one of {list(choices)}, found {str(value)[:40]!r}")
-        return value
+    def read(value: Any) -> Any:
+        for choice in choices:
+            if value == choice and type(value) is type(choice):
+                return value
+        raise _MisfitError(f"expected one of {list(choices)}, found {str(value)[:40]!r}")
 
     return read
 
 
 def _enum(choices: type[StrEnum]) -> _Reader:
-    def read(value: Any, at: str) -> Any:
-        if not isinstance(value, str) or value not in choices._value2member_map_:
-            raise _invalid(at, f"expected one of {[str(c) for c in choices]}, found {str(value)[:40]!r}")
-        return choices(value)
+    by_value = {choice.value: choice for choice in choices}
+
+    def read(value: Any) -> Any:
+        if type(value) is not str or value not in by_value:
+            raise _MisfitError(f"expected one of {list(by_value)}, found {str(value)[:40]!r}")
+        return by_value[value]
 
     return read
 
 
 def _list_of(item: _Reader) -> _Reader:
-    return lambda value, at: tuple(item(v, f"{at}[{i}]") for i, v in enumerate(_typed(list, value, at)))
+    def read(value: Any) -> Any:
+        if type(value) is not list:
+            raise _MisfitError(f"expected list, found {_kind(value)}")
+        items = []
+        for i, v in enumerate(value):
+            try:
+                items.append(item(v))
+            except _MisfitError as e:
+                raise e.inside(f"[{i}]") from None
+        return tuple(items)
+
+    return read
 
 
-def _typed(kind: type[Any], value: Any, at: str) -> Any:
-    # bool is an int in Python, not in JSON.
-    if type(value) is not kind:
-        raise _invalid(at, f"expected {kind.__name__}, found {_kind(value)}")
-    return value
+def _exactly(kind: type[Any]) -> _Reader:
+    def read(value: Any) -> Any:
+        if type(value) is not kind:  # bool is an int in Python, not in JSON
+            raise _MisfitError(f"expected {kind.__name__}, found {_kind(value)}")
+        return value
+
+    return read
 
 
 def _kind(value: Any) -> str:
     return type(value).__name__
-
-
-def _invalid(at: str, message: str) -> FormatError:
-    return FormatError(f"{at or 'document'}: {message}", code=Code.INVALID_DOCUMENT)
