@@ -23,11 +23,11 @@ _CREDENTIALS = struct.Struct("3i")
 class Endpoint:
     """Serves one engine on one socket path."""
 
-    def __init__(self, engine: Engine, path: Path, *, user_id: int) -> None:
+    def __init__(self, engine: Engine, path: Path, *, user_id: int, mode: int = 0o600) -> None:
         self._engine, self._user_id = engine, user_id
         self._lock = threading.Lock()
         self._places = threading.BoundedSemaphore(MAX_CONNECTIONS)
-        self._listener = listen(path)
+        self._listener = listen(path, mode)
 
     def serve(self) -> None:
         """Accept connections until ``close``."""
@@ -60,12 +60,12 @@ class Endpoint:
                 self._places.release()
 
 
-def listen(path: Path) -> socket.socket:
-    """Return a listening local socket that only this user can reach; a stale one is replaced."""
+def listen(path: Path, mode: int = 0o600) -> socket.socket:
+    """Return a listening local socket that only this user (0600) or also its group can reach; a stale one goes."""
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         path.unlink(missing_ok=True)
-        mask = os.umask(0o177)
+        mask = os.umask(0o777 & ~mode)
         try:
             listener.bind(str(path))
         finally:

@@ -6,28 +6,35 @@ from pathlib import Path
 
 from sealwright.core.errors import SealwrightError
 
+INTERRUPTED = 130
 
-def main(name: str, folder: Path) -> int:
-    """Run one process to its end."""
+
+def serve(name: str, folder: Path) -> None:
+    """Run one process to its end; raises what keeps it from running."""
     logging.basicConfig(format="sealwright %(name)s: %(levelname)s: %(message)s", level=logging.INFO)
     logging.getLogger("httpx").setLevel(logging.WARNING)
+    # Each process imports what it needs and nothing of the other's.
+    if name == "signer":
+        from sealwright.wiring.signer import run  # noqa: PLC0415
+    else:
+        from sealwright.wiring.server import run  # noqa: PLC0415
+    run(folder)
+
+
+def main(arguments: list[str]) -> int:
+    """Run the process that the arguments name and return its exit code."""
+    name, folder = arguments
     try:
-        # Each process imports what it needs and nothing of the other's.
-        if name == "signer":
-            from sealwright.wiring.signer import run  # noqa: PLC0415
-        elif name == "server":
-            from sealwright.wiring.server import run  # noqa: PLC0415
-        else:
-            print(f"sealwright: error: no process {name}", file=sys.stderr)  # noqa: T201
-            return 64
-        run(folder)
+        serve(name, Path(folder))
     except SealwrightError as e:
         print(f"sealwright {name}: error: {e}", file=sys.stderr)  # noqa: T201
         if e.hint:
             print(f"sealwright {name}: hint: {e.hint}", file=sys.stderr)  # noqa: T201
         return e.exit_code
+    except KeyboardInterrupt:
+        return INTERRUPTED
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1], Path(sys.argv[2])))
+    sys.exit(main(sys.argv[1:]))

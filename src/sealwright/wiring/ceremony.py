@@ -6,19 +6,22 @@ No process that serves requests can make a key.  What comes out is the public ha
 import secrets
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 from sealwright.core.errors import ConfigurationError
 from sealwright.core.keys import Algorithm
 from sealwright.keystores.interface import Ceremony, CertificateTemplate, CreatedKey
 from sealwright.keystores.opening import create_partition, open_ceremony
+from sealwright.keystores.pkcs11_uri import SCHEME, parse_uri
 from sealwright.keystores.private_keys import PrivateKey
 from sealwright.keystores.secrets import Secret, read_secret
 from sealwright.policy.documents import Environment, KeyGrade, KeyProfile, Purpose, State
 from sealwright.wiring import configuration as settings
-from sealwright.wiring.configuration import Configuration, PartitionSetting
+from sealwright.wiring.configuration import Configuration, KeystoreSetting, PartitionSetting
 from sealwright.wiring.initialise import write_secret
 
 CERTIFICATE_DAYS = 3650
+SECRET_BYTES = 16  # in hex 32 characters: as long as a PIN may be on common tokens
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,23 +39,60 @@ class KeyOrder:
 def ensure_partition(
     configuration: Configuration, name: str, *, uri: str = "", secret: str = "", so_pin: Secret | None = None
 ) -> Configuration:
-    """Make the partition of a product and environment if there is none; encrypted key files unless ``uri`` is given."""
+    """Make the partition of a product and environment if there is none, as the instance's keystore setting says.
+
+    ``uri`` names another place: a token that exists, or is made when ``so_pin`` is given.
+    """
     if name in configuration.partitions:
         return configuration
     if not uri:
-        source = configuration.secrets / name
-        write_secret(source, secrets.token_hex(32))
-        uri, secret = f"files:{configuration.keys / name}", f"file:{source}"
-        create_partition(uri, read_secret(secret))
-    elif not secret:
+        setting, so_source = configuration.keystore.partition(name), configuration.keystore.so_pin
+        ensure_secret(setting.secret)
+        if so_source:
+            ensure_secret(so_source)
+            so_pin = read_secret(so_source)
+    elif secret:
+        setting = PartitionSetting(uri=uri, secret=secret)
+    else:
         raise ConfigurationError("a token needs the source of its PIN", setting="--secret", hint="file:PATH, mode 0600")
-    elif so_pin is not None:
-        create_partition(uri, read_secret(secret), so_pin)
-    configuration = replace(
-        configuration, partitions={**configuration.partitions, name: PartitionSetting(uri=uri, secret=secret)}
-    )
+    if setting.uri.startswith("files:") or so_pin is not None:
+        create_partition(setting.uri, read_secret(setting.secret), so_pin)
+    configuration = replace(configuration, partitions={**configuration.partitions, name: setting})
     settings.write(configuration)
     return configuration
+
+
+def keystore_setting(text: str, *, pin: str = "", so_pin: str = "") -> KeystoreSetting:
+    """Read what ``init --keystore`` says: ``files``, or ``pkcs11:`` with the module and, if wanted, a token name.
+
+    Without a source of PINs they are random and kept in files, and each token is made when its first key is.
+    """
+    if text == "files":
+        return settings.KEY_FILES
+    if not text.startswith(SCHEME):
+        raise ConfigurationError(
+            f"{text[:80]!r} is no keystore",
+            setting="--keystore",
+            hint="files, or pkcs11:module-path=/path/of/module.so",
+        )
+    path, _, query = text.removeprefix(SCHEME).rpartition("?")
+    setting = KeystoreSetting(
+        uri=f"{SCHEME}{path or 'token={partition}'}?{query}",
+        secret=pin or settings.KEY_FILES.secret,
+        so_pin=so_pin or ("" if pin else settings.SO_PIN),
+    )
+    settings.in_folder(setting, Path("/"))
+    module = Path(parse_uri(setting.partition("x").uri).module_path)
+    if not module.is_file():
+        raise ConfigurationError(f"there is no module {module}", setting="--keystore", hint="install it first")
+    return setting
+
+
+def ensure_secret(source: str) -> None:
+    """Make the file of a secret, with a random one, if the source is a file that is not there."""
+    kind, _, where = source.partition(":")
+    if kind == "file" and not Path(where).exists():
+        write_secret(Path(where), secrets.token_hex(SECRET_BYTES))
 
 
 def create_key(configuration: Configuration, order: KeyOrder) -> KeyProfile:

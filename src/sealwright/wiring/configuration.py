@@ -3,6 +3,7 @@
 The server's and the signer's files are apart so that a large installation can give each its own user and host.
 """
 
+import json
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,26 @@ class PartitionSetting:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class KeystoreSetting:
+    """What a key ceremony does for a partition that does not exist yet; ``{partition}`` stands for its name."""
+
+    uri: str
+    secret: str
+    """Source of its passphrase or PIN; a file that is not there is made with a random one."""
+    so_pin: str = ""
+    """Source of the security officer's PIN; without it tokens are made beforehand, with their vendor's tool."""
+
+    def partition(self, name: str) -> PartitionSetting:
+        """Return where the partition of this name goes."""
+        return PartitionSetting(uri=self.uri.replace(PARTITION, name), secret=self.secret.replace(PARTITION, name))
+
+
+PARTITION = "{partition}"
+KEY_FILES = KeystoreSetting(uri="files:signer/keys/{partition}", secret="file:signer/secrets/{partition}")  # noqa: S106 - sources
+SO_PIN = "file:signer/secrets/so-pin"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Configuration:
     """Everything the processes of one instance are told."""
 
@@ -38,6 +59,7 @@ class Configuration:
     signer_identity: str
     """Source of the signer's identity key (32 bytes, hex)."""
     partitions: dict[str, PartitionSetting]
+    keystore: KeystoreSetting
     tls_certificate: Path | None = None
     tls_key: Path | None = None
     signer_user: int | None = None
@@ -75,6 +97,11 @@ class Configuration:
     @property
     def socket(self) -> Path:
         return self.folder / "run" / "signer.sock"
+
+    @property
+    def up_lock(self) -> Path:
+        """Held by ``sealwright up``, so that there is one."""
+        return self.folder / "run" / "up.lock"
 
     @property
     def trust_file(self) -> Path:
@@ -116,53 +143,99 @@ def load(folder: Path) -> Configuration:
             )
             for name, setting in _table(values, "partitions").items()
         },
+        keystore=_keystore(_table(values, "keystore"), folder),
         tls_certificate=folder / certificate if certificate else None,
         tls_key=folder / key if key else None,
     )
+    check(configuration)
+    return configuration
+
+
+def check(configuration: Configuration) -> None:
+    """Raise ``ConfigurationError`` for settings that no process could work with."""
     if len(str(configuration.socket)) > MAX_SOCKET_PATH_BYTES:
         raise ConfigurationError(
             f"{configuration.socket} is too long for a local socket",
             setting="instance folder",
             hint=f"use a folder whose path is shorter than {MAX_SOCKET_PATH_BYTES - 20} bytes",
         )
-    return configuration
+    if not 0 < configuration.port < 1 << 16:
+        raise ConfigurationError(f"{configuration.port} is no port", setting="server.port", hint="1 to 65535")
+    if bool(configuration.tls_certificate) != bool(configuration.tls_key):
+        raise ConfigurationError(
+            "one of tls_certificate and tls_key is missing", setting="server.tls_key", hint="set both, or none"
+        )
 
 
 def write(configuration: Configuration) -> None:
-    """Write the settings file of a new instance, or one with another partition."""
-    lines = [
-        "# A Sealwright instance.  Sources of secrets: file:PATH (mode 0600), credential:NAME (systemd), fd:NUMBER.",
-        f'instance = "{configuration.instance}"',
-        f'origin = "{configuration.origin}"',
-        "",
-        "[server]",
-        f'host = "{configuration.host}"',
-        f"port = {configuration.port}",
-        f'log_key = "{_relative(configuration.log_key, configuration.folder)}"',
-        "",
-        "[signer]",
-        f'id = "{configuration.signer_id}"',
-        f'identity = "{_relative(configuration.signer_identity, configuration.folder)}"',
-        "",
-        "[partitions]",
-    ]
-    if configuration.tls_certificate and configuration.tls_key:
-        at = lines.index("[signer]") - 1
-        lines[at:at] = [
-            f'tls_certificate = "{configuration.tls_certificate}"',
-            f'tls_key = "{configuration.tls_key}"',
-        ]
-    for name, setting in sorted(configuration.partitions.items()):
-        lines += [
-            "",
-            f'[partitions."{name}"]',
-            f'uri = "{_relative(setting.uri, configuration.folder)}"',
-            f'secret = "{_relative(setting.secret, configuration.folder)}"',
-        ]
+    """Write the settings file of a new instance, or one with another partition; it changes as a whole or not."""
     path = configuration.folder / FILE_NAME
     draft = path.with_suffix(".new")
-    draft.write_text("\n".join(lines) + "\n")
+    draft.write_text("\n".join(_lines(configuration)) + "\n")
+    if path.exists():
+        draft.chmod(path.stat().st_mode & 0o777)
     draft.replace(path)
+
+
+def _lines(configuration: Configuration) -> list[str]:
+    folder, keystore = configuration.folder, configuration.keystore
+    tables: dict[str, dict[str, str | int | Path | None]] = {
+        "": {"instance": configuration.instance, "origin": configuration.origin},
+        "server": {
+            "host": configuration.host,
+            "port": configuration.port,
+            "log_key": configuration.log_key,
+            "tls_certificate": configuration.tls_certificate,
+            "tls_key": configuration.tls_key,
+        },
+        "signer": {
+            "id": configuration.signer_id,
+            "identity": configuration.signer_identity,
+            "user": configuration.signer_user,
+        },
+        "keystore": {"uri": keystore.uri, "secret": keystore.secret, "so_pin": keystore.so_pin or None},
+        "partitions": {},
+    }
+    for name, setting in sorted(configuration.partitions.items()):
+        tables[f'partitions."{name}"'] = {"uri": setting.uri, "secret": setting.secret}
+    lines = [
+        "# A Sealwright instance.  Sources of secrets: file:PATH (mode 0600), credential:NAME (systemd), fd:NUMBER."
+    ]
+    for heading, values in tables.items():
+        lines += ["", f"[{heading}]"] if heading else []
+        lines += [f"{name} = {_spelled(value, folder)}" for name, value in values.items() if value is not None]
+    return lines
+
+
+def _spelled(value: str | int | Path, folder: Path) -> str:
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, Path):
+        value = str(value.relative_to(folder) if value.is_relative_to(folder) else value)
+    return json.dumps(_relative(value, folder), ensure_ascii=False)  # a TOML basic string escapes as JSON does
+
+
+def _keystore(values: dict[str, Any], folder: Path) -> KeystoreSetting:
+    setting = KEY_FILES
+    if values:
+        so_pin = _text(values, "so_pin") if "so_pin" in values else ""
+        setting = KeystoreSetting(uri=_text(values, "uri"), secret=_text(values, "secret"), so_pin=so_pin)
+    return in_folder(setting, folder)
+
+
+def in_folder(setting: KeystoreSetting, folder: Path) -> KeystoreSetting:
+    """Return the setting with its paths taken from the instance's folder."""
+    if PARTITION not in setting.uri:
+        raise ConfigurationError(
+            f"{setting.uri} would put all partitions into one place",
+            setting="keystore.uri",
+            hint="say {partition} where its name belongs, as pkcs11:token={partition}?module-path=/path/of/module.so",
+        )
+    return KeystoreSetting(
+        uri=_uri(setting.uri, folder),
+        secret=_source(setting.secret, folder),
+        so_pin=_source(setting.so_pin, folder) if setting.so_pin else "",
+    )
 
 
 def _source(source: str, folder: Path) -> str:

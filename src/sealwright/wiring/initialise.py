@@ -2,7 +2,9 @@
 
 import os
 import secrets
-from collections.abc import Callable, Sequence
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +24,7 @@ from sealwright.policy.documents import (
     SignerIdentity,
 )
 from sealwright.policy.entries import GrantingEntry
-from sealwright.policy.roots import open_first_root
+from sealwright.policy.roots import check_root, open_first_root
 from sealwright.service.dossier import trust_file
 from sealwright.service.ledger import Ledger
 from sealwright.signer.heads import FileHeadStore
@@ -32,7 +34,7 @@ from sealwright.storage.log import LogStore
 from sealwright.translog.merkle import EMPTY_ROOT
 from sealwright.translog.notes import NoteSigner
 from sealwright.wiring import configuration as settings
-from sealwright.wiring.configuration import Configuration
+from sealwright.wiring.configuration import KEY_FILES, Configuration, KeystoreSetting
 
 ROOT_LIFETIME_SECONDS = 1095 * DAY_SECONDS
 SignRoot = Callable[[str, bytes], Envelope]
@@ -52,26 +54,41 @@ class Founding:
     host: str
     port: int
     now: int
+    keystore: KeystoreSetting = KEY_FILES
 
 
 def create(founding: Founding, sign: SignRoot) -> Configuration:
     """Make the installation in a new or empty folder; nothing is left behind when it fails."""
-    folder = founding.folder
-    if folder.exists() and any(folder.iterdir()):
+    folder = founding.folder.absolute()
+    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
         raise ConfigurationError(f"{folder} is not empty", setting="DIR", hint="name a new folder")
     log_key, identity = Ed25519PrivateKey.generate(), Ed25519PrivateKey.generate()
     root = _root(founding, log_key, identity)
+    check_root(root)
     document = records.serialise(root)
+    settings.check(_configuration(founding, folder, document))
     signed = SignedDocument(
         document=document, signatures=tuple(sign(person, document) for person, _ in founding.administrators)
     )
-    open_first_root(signed)  # refuses before anything is written
-    for name in ("", "server", "signer", "guard", "run", "signer/keys", "signer/secrets"):
-        (folder / name).mkdir(mode=0o700, parents=True, exist_ok=True)
-    folder = folder.resolve()
-    configuration = Configuration(
+    open_first_root(signed)
+    with _draft(folder) as draft:
+        for name in ("server", "signer", "guard", "run", "signer/keys", "signer/secrets"):
+            (draft / name).mkdir(mode=0o700)
+        configuration = _configuration(founding, draft, document)
+        write_secret(draft / "server" / "log-key", log_key.private_bytes_raw().hex())
+        write_secret(draft / "signer" / "identity", identity.private_bytes_raw().hex())
+        Documents.create(configuration.documents_database)
+        _found_log(configuration, log_key, signed)
+        # The signer begins at size 0: the first entry must be this installation's root.
+        FileHeadStore(configuration.signer_head).create(Head(size=0, root_hash=EMPTY_ROOT.hex(), time=0))
+        settings.write(configuration)
+    return settings.load(folder)
+
+
+def _configuration(founding: Founding, folder: Path, root: bytes) -> Configuration:
+    return Configuration(
         folder=folder,
-        instance=document_digest("root", NO_INSTANCE, document),
+        instance=document_digest("root", NO_INSTANCE, root),
         origin=founding.origin,
         host=founding.host,
         port=founding.port,
@@ -79,15 +96,30 @@ def create(founding: Founding, sign: SignRoot) -> Configuration:
         signer_id="signer-1",
         signer_identity=f"file:{folder / 'signer' / 'identity'}",
         partitions={},
+        keystore=settings.in_folder(founding.keystore, folder),
     )
-    write_secret(folder / "server" / "log-key", log_key.private_bytes_raw().hex())
-    write_secret(folder / "signer" / "identity", identity.private_bytes_raw().hex())
-    Documents.create(configuration.documents_database)
-    _found_log(configuration, log_key, signed)
-    # The signer begins at size 0: the first entry must be this installation's root.
-    FileHeadStore(configuration.signer_head).create(Head(size=0, root_hash=EMPTY_ROOT.hex(), time=0))
-    settings.write(configuration)
-    return configuration
+
+
+@contextmanager
+def _draft(folder: Path) -> Iterator[Path]:
+    """Yield a folder to build in; afterwards its content moves up, the settings file last: that makes an instance.
+
+    The folder itself may be a mount point, so it is not replaced as a whole.
+    """
+    existed = folder.exists()
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    draft = folder / ".new"
+    try:
+        draft.mkdir(mode=0o700)
+        yield draft
+        for made in sorted(draft.iterdir(), key=lambda path: path.name == settings.FILE_NAME):
+            made.rename(folder / made.name)
+        draft.rmdir()
+    except BaseException:
+        shutil.rmtree(draft, ignore_errors=True)
+        if not existed:
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
 
 
 def _root(founding: Founding, log_key: Ed25519PrivateKey, identity: Ed25519PrivateKey) -> Root:

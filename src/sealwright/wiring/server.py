@@ -1,7 +1,11 @@
 """The server process: log, documents, desk, pump, API. Holds the log key and no key that signs firmware."""
 
 import asyncio
+import errno
 import logging
+import os
+import signal
+import socket
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager
@@ -10,7 +14,7 @@ from pathlib import Path
 import uvicorn
 from starlette.applications import Starlette
 
-from sealwright.core.errors import SealwrightError
+from sealwright.core.errors import ConfigurationError, SealwrightError
 from sealwright.outside import SystemClock, SystemEntropy
 from sealwright.server.application import make_application
 from sealwright.server.context import Context, Waiters
@@ -27,9 +31,11 @@ from sealwright.translog.notes import NoteSigner
 from sealwright.wiring import configuration as settings
 from sealwright.wiring.configuration import Configuration
 from sealwright.wiring.private_keys import read_ed25519
+from sealwright.wiring.readiness import say_ready
 from sealwright.wiring.signer_link import LocalSigner
 
 log = logging.getLogger(__name__)
+BACKLOG = 2048
 
 
 def build(configuration: Configuration, undo: ExitStack) -> Context:
@@ -73,14 +79,13 @@ def run(folder: Path) -> None:
     """Serve until the process is told to end."""
     configuration = settings.load(folder)
     with ExitStack() as undo:
+        listener = undo.enter_context(listen(configuration.host, configuration.port))
         context = build(configuration, undo)
         application = make_application(context, ROUTES)
         application.router.lifespan_context = _attach(context)
         server = uvicorn.Server(
             uvicorn.Config(
                 application,
-                host=configuration.host,
-                port=configuration.port,
                 loop="uvloop",
                 http="httptools",
                 access_log=False,
@@ -92,13 +97,43 @@ def run(folder: Path) -> None:
                 timeout_graceful_shutdown=5,
             )
         )
-        server.run()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            # Uvicorn raises the signal that ended it once more when it is done; that must not end us unclosed.
+            signal.signal(number, lambda _number, _frame: None)
+        server.run(sockets=[listener])
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Return a listening socket; ``ConfigurationError`` says who may have the port."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+    except socket.gaierror as e:
+        raise ConfigurationError(f"{host} is no address of this machine: {e.strerror}", setting="server.host") from None
+    listener = socket.socket(family, kind, protocol)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(BACKLOG)
+    except OSError as e:
+        listener.close()
+        hint = "choose another server.port or server.host in sealwright.toml"
+        if e.errno == errno.EADDRINUSE:
+            hint = (
+                f"stop what has it (`ss -ltnp sport = :{port}` says what: perhaps this server runs already), or {hint}"
+            )
+        raise ConfigurationError(
+            f"cannot listen on port {port} of {host}: {os.strerror(e.errno or 0)}", setting="server.port", hint=hint
+        ) from None
+    return listener
 
 
 def _attach(context: Context) -> Callable[[Starlette], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         context.waiters.attach(asyncio.get_running_loop())
+        say_ready()  # the socket listens since before: who connects now is answered
         yield
 
     return lifespan

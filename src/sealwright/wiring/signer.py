@@ -17,9 +17,11 @@ from sealwright.signer.endpoint import Endpoint
 from sealwright.signer.engine import Engine
 from sealwright.signer.follower import Follower
 from sealwright.signer.heads import FileHeadStore
-from sealwright.signer.ports import Partition, SigningTask
+from sealwright.signer.ports import Head, Partition, SigningTask
 from sealwright.wiring import configuration as settings
+from sealwright.wiring.configuration import Configuration
 from sealwright.wiring.private_keys import read_ed25519
+from sealwright.wiring.readiness import say_ready
 
 PR_SET_DUMPABLE = 4
 
@@ -69,6 +71,12 @@ class Partitions(Mapping[str, Partition]):
                 self._workers[name] = Worker(setting.uri, read_secret(setting.secret))
 
 
+def create_head(configuration: Configuration, size: int, root_hash: str) -> None:
+    """Give a new signer its first memory of the log; ``ConfigurationError`` when it has one."""
+    head = Head(size=size, root_hash=root_hash, time=SystemClock().now())
+    FileHeadStore(configuration.signer_head).create(head)
+
+
 def run(folder: Path) -> None:
     """Serve until the process is told to end."""
     forbid_dumps()
@@ -87,7 +95,10 @@ def run(folder: Path) -> None:
         entropy=SystemEntropy(),
     )
     user = configuration.signer_user
-    endpoint = Endpoint(engine, configuration.socket, user_id=os.getuid() if user is None else user)
+    is_shared = user not in (None, os.getuid())
+    endpoint = Endpoint(
+        engine, configuration.socket, user_id=os.getuid() if user is None else user, mode=0o660 if is_shared else 0o600
+    )
 
     def stop(_number: int, _frame: FrameType | None) -> None:
         endpoint.close()
@@ -95,6 +106,7 @@ def run(folder: Path) -> None:
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
     try:
+        say_ready()
         endpoint.serve()
     finally:
         partitions.close()
