@@ -23,6 +23,7 @@ from sealwright.core.errors import (
 )
 from sealwright.core.images import ByteSource, read_chunks
 from sealwright.service.messages import (
+    NOBODY,
     Challenge,
     ChallengeAnswer,
     ChallengeBody,
@@ -76,6 +77,8 @@ class Api:
     def upload(self, image: ByteSource, sha256: str) -> None:
         """Send an image unless the server has it."""
         self._log_in()
+        if self._send("HEAD", f"/v1/images/{sha256}", headers=self._headers()).status_code == 200:
+            return
         self._call("PUT", f"/v1/images/{sha256}", content=_chunks(image))
 
     def download(self, sha256: str) -> Iterator[bytes]:
@@ -109,6 +112,12 @@ class Api:
             raise _error(response)
         challenge = records.parse(ChallengeAnswer, response.content).challenge
         self.person = records.parse(Challenge, challenge).person
+        if self.person == NOBODY:
+            raise RefusedError(
+                f"{connection.url} knows nobody with key {authenticator}",
+                code=Code.NOT_AUTHENTICATED,
+                hint="is it the right key? an administrator adds it: `sealwright people add PERSON --key FILE.pub`",
+            )
         envelope = sign_bytes(
             challenge, "login", instance=connection.instance, identity=connection.identity, signer=self.person
         )

@@ -113,7 +113,11 @@ async def put_image(call: Call) -> Response:
 
 
 async def get_image(call: Call) -> Response:
+    """Send an image; a HEAD request tells whether it is here."""
     file = call.context.images.open(call.parameter)
+    if call.request.method == "HEAD":
+        file.close()
+        return Response(status_code=200)
 
     async def chunks() -> AsyncIterator[bytes]:
         with file:
@@ -167,7 +171,9 @@ async def list_requests(call: Call) -> StatusList:
     states = [RequestState(s) for s in query.getlist("state") if s in set(RequestState)]
     limit = call.number("limit", 100, most=MAX_LISTED)
     before = call.number("before", (1 << 53) - 1, most=(1 << 53) - 1)
-    rows = call.context.documents.rows(states=states, product=query.get("product", ""), limit=limit, before=before)
+    rows = call.context.documents.rows(
+        states=states, product=query.get("product", ""), image=query.get("image", ""), limit=limit, before=before
+    )
     return StatusList(requests=tuple(_status(call, row) for row in rows))
 
 
@@ -191,7 +197,7 @@ async def approve(call: Call) -> Result:
 async def reject(call: Call) -> Logged:
     context, digest = call.context, _digest(call)
     return await asyncio.to_thread(
-        restrictions.veto, context.ledger, context.desk, context.documents, digest, call.body.vote, call.caller.person
+        restrictions.veto, context.ledger, context.desk, context.documents, digest, call.body, call.caller.person
     )
 
 
@@ -339,6 +345,7 @@ WAIT = Query("wait", f"seconds to wait for the end, at most {MAX_WAIT_SECONDS}")
 FILTERS = (
     Query("state", "only requests in this state", is_number=False, is_repeatable=True),
     Query("product", "only requests of this product", is_number=False),
+    Query("image", "only requests for an image with this SHA-256", is_number=False),
     Query("limit", f"at most so many, {MAX_LISTED} at most, 100 by default"),
     Query("before", "only requests created before this time"),
 )

@@ -14,7 +14,7 @@ from sealwright.core.envelopes import Envelope
 from sealwright.core.errors import Code, FormatError, RefusedError, VerificationError
 from sealwright.policy.signatures import Namespace, fingerprint, verify_envelope
 from sealwright.service.ledger import Ledger
-from sealwright.service.messages import Challenge
+from sealwright.service.messages import NOBODY, Challenge
 from sealwright.service.ports import Clock, Entropy
 from sealwright.service.restrictions import authenticators_of, owners_of
 
@@ -22,7 +22,6 @@ CHALLENGE_SECONDS = 60
 SESSION_SECONDS = 3600
 MAX_CHALLENGES = 10_000
 MAX_SESSIONS = 10_000
-NOBODY = "nobody"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

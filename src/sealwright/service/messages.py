@@ -9,6 +9,8 @@ from sealwright.policy.documents import MAX_SLOTS, Origin
 
 MAX_BODY_BYTES = 8 << 20
 MAX_WAIT_SECONDS = 60
+NOBODY = "nobody"
+"""Whom a challenge is for when no key of that fingerprint is known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,9 +66,10 @@ class SubmitBody:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VoteBody:
-    """A signed vote."""
+    """A signed vote; a rejection may tell its reason, which is passed on and not part of what was signed."""
 
     vote: SignedDocument
+    reason: Text | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

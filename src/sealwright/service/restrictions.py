@@ -12,6 +12,7 @@ from sealwright.policy.documents import Authenticator, Person, Pipeline, Restric
 from sealwright.policy.entries import RestrictionEntry
 from sealwright.policy.signatures import Namespace, fingerprint, the_envelope, verify_envelope
 from sealwright.service.ledger import Ledger
+from sealwright.service.messages import VoteBody
 from sealwright.service.ports import DocumentStore, RequestState
 from sealwright.service.requests import Desk
 
@@ -26,14 +27,13 @@ class Logged:
     checkpoint: bytes
 
 
-def veto(
-    ledger: Ledger, desk: Desk, documents: DocumentStore, request: str, vote: SignedDocument, person: str
-) -> Logged:
-    """Log the rejection of a request by one of its voters."""
-    digest = desk.check_rejection(request, vote, person)
-    documents.add_restriction(digest, RestrictionKind.VETO, request, person, vote, "vote").result()
+def veto(ledger: Ledger, desk: Desk, documents: DocumentStore, request: str, body: VoteBody, person: str) -> Logged:
+    """Log the rejection of a request by one of its voters; its reason is told to whoever asks for the request."""
+    digest = desk.check_rejection(request, body.vote, person)
+    documents.add_restriction(digest, RestrictionKind.VETO, request, person, body.vote, "vote").result()
     logged = _log(ledger, documents, digest, RestrictionKind.VETO, request, person)
-    desk.end(request, RequestState.REJECTED, f"vetoed by {person} at log index {logged.index}")
+    reason = f": {body.reason}" if body.reason else ""
+    desk.end(request, RequestState.REJECTED, f"vetoed by {person} at log index {logged.index}{reason}")
     return logged
 
 
@@ -103,6 +103,8 @@ def is_administrator(ledger: Ledger, person: str) -> bool:
 
 def _check_entitled(ledger: Ledger, desk: Desk, restriction: Restriction) -> None:
     person = restriction.person
+    if restriction.kind in (RestrictionKind.CANCEL, RestrictionKind.VETO):
+        desk.find(restriction.subject)  # also of an administrator: what is finished stays as it ended
     if is_administrator(ledger, person):
         return
     match restriction.kind:

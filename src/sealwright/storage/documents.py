@@ -143,15 +143,18 @@ class Documents:
         return _row(found[0]) if found else None
 
     def rows(
-        self, *, states: Iterable[str] = (), product: str = "", limit: int = 100, before: int = 1 << 53
+        self, *, states: Iterable[str] = (), product: str = "", image: str = "", limit: int = 100, before: int = 1 << 53
     ) -> list[RequestRow]:
-        """Return requests, the newest first."""
+        """Return requests, the newest first; ``image`` is the SHA-256 of one of their artifacts."""
         wanted = list(states)
         marks = ",".join("?" * len(wanted))
         where = f"state IN ({marks}) AND " if wanted else ""
         if product:
             where += "product=? AND "
             wanted.append(product)
+        if image:
+            where += "digest IN (SELECT request FROM slot WHERE sha256=?) AND "
+            wanted.append(image)
         sql = f"SELECT * FROM request WHERE {where}created<? ORDER BY created DESC, digest LIMIT ?"  # noqa: S608 - marks only
         return [_row(found) for found in self._all(sql, *wanted, before, limit)]
 
