@@ -42,3 +42,13 @@ def test_a_policy_by_the_remaining_administrator_counts():
     del instance.admins["root-b"]
     instance.log_policy()
     assert instance.sign(submission)
+
+
+def test_a_newer_policy_that_names_the_root_before_is_ignored():
+    # Signed by people who are still administrators, but for a root that stands no more.
+    instance = Instance()
+    submission, old_root = instance.approved(), instance.root_digest
+    drop_root_b(instance)
+    del instance.admins["root-b"]
+    instance.log.append(instance.granting("policy", instance.signed_policy(instance.make_policy(root=old_root))))
+    assert instance.refusal(submission) is Code.POLICY_NOT_CURRENT

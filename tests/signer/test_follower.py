@@ -22,6 +22,12 @@ def code_of(call, *arguments) -> Code:
     return error.value.code
 
 
+def test_nothing_is_current_before_a_checkpoint():
+    instance = Instance()
+    assert not follower_of(instance).is_current
+    assert not follower_of(instance, MemoryHeads(instance.heads.head)).is_current
+
+
 def test_entries_in_pieces_are_confirmed_by_one_checkpoint():
     instance = Instance()
     follower = follower_of(instance)

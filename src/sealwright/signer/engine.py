@@ -332,4 +332,6 @@ def _outcome_slot(profile: KeyProfile, result: bytes | SealwrightError) -> Outco
 
 
 def _refusal(error: SealwrightError) -> Refusal:
-    return Refusal(code=error.code, message=error.message, hint=error.hint)
+    # A message can quote what was refused; what canonical JSON cannot hold must not cost the answer.
+    message = "".join(c if c.isascii() and c.isprintable() else "?" for c in error.message)
+    return Refusal(code=error.code, message=message, hint=error.hint)
