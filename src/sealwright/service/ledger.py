@@ -42,6 +42,10 @@ class Ledger:
         data = [records.serialise(entry) for entry in entries]
         with self._mutex:
             first, _ = self.log.append(data)
+            if self.state.size < first:
+                # An earlier append failed half way, as at a full disk, and was durable all the same.
+                for entry in self.log.entries(self.state.size, first):
+                    self._apply(entry)
             for entry in data:
                 self._apply(entry)
         return first

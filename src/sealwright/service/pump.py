@@ -4,8 +4,10 @@ One thread, one round at a time.  A single commit carries the outcomes of one ro
 frame to the signer carries the new entries, what is to be signed, and what may be released.
 """
 
+import logging
 import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 
 from sealwright.core.digests import document_digest
@@ -17,6 +19,7 @@ from sealwright.service.ports import Attempt, Clock, DocumentStore, RequestState
 from sealwright.service.requests import Desk, Live, final_state, is_final
 from sealwright.signer.protocol import Round, RoundResult, Signed, SignOrder
 
+log = logging.getLogger(__name__)
 MAX_INTENTS = 256
 MAX_ORDER_BYTES = 4 << 20
 CATCH_UP_ENTRIES = 4096
@@ -57,6 +60,8 @@ class Pump:
         self._stopping = False
         self._signer_id, self._session, self._size = "", "", -1
         self._unlogged: list[_Flight] = []
+        self._open: dict[str, Live] = {}
+        """What was taken from the desk and neither finished nor given back: nothing falls between."""
         self.trouble: SealwrightError | None = None
         """Why nothing is signed at present, if so."""
         self._thread = threading.Thread(target=self._run, name="pump", daemon=True)
@@ -83,20 +88,24 @@ class Pump:
                     self._wake.clear()
                     self._desk.review()
             except SealwrightError as e:
-                self._give_back(e)
-                self.trouble = e
-                self._on_trouble(e)
-                self._wake.wait(IDLE_SECONDS)
-                self._wake.clear()
+                self._stumble(e)
+            except Exception:
+                # A bug, or an answer that makes no sense: said aloud, and no reason to stop signing for good.
+                log.exception("the pump stumbled")
+                self._stumble(UnavailableError("the server's log says what went wrong", code=Code.INTERNAL))
 
-    def _give_back(self, error: SealwrightError) -> None:
-        """The signer's session or the way to it broke: what was in flight starts over with new intents."""
-        self._size = -1
-        flights, self._unlogged = self._unlogged, []
-        for flight in flights:
-            self._retry(flight.live, error)
+    def _stumble(self, error: SealwrightError) -> None:
+        """The signer's session or the way to it broke, or our own storage: what was open starts over."""
+        self._size, self._unlogged = -1, []
+        for live in tuple(self._open.values()):
+            self._retry(live, error)
+        self.trouble = error
+        self._on_trouble(error)
+        self._wake.wait(IDLE_SECONDS)
+        self._wake.clear()
 
     def _retry(self, live: Live, error: SealwrightError) -> None:
+        self._open.pop(live.checked.digest, None)
         live.failures += 1
         delay = min(MAX_BACKOFF_SECONDS, 2 ** min(live.failures, 6) // 2)
         self._desk.retry(live, f"{error.code}: {error.message}", after_seconds=delay)
@@ -105,29 +114,35 @@ class Pump:
         """Do one round if there is anything to do; return whether there was."""
         self._catch_up()
         ready = self._desk.take_ready(MAX_INTENTS)
+        self._open.update({live.checked.digest: live for live in ready})
         finished, self._unlogged = self._unlogged, []
         if not ready and not finished:
             return False
-        flights: list[_Flight] = []
-        try:
-            flights = self._log(ready, finished)
-            orders, held = _within_limit(flights)
-            result = self._round(sign=orders, release=[f.intent_index for f in finished])
-        except SealwrightError:
-            # Nothing of this round is known to have happened: all of it starts over with new intents.
-            self._unlogged = finished + [f for f in flights if f not in finished]
-            if not flights:
-                self._unlogged += [_Flight(live=live, intent_index=-1, votes=()) for live in ready]
-            raise
+        flights, kept = self._log(ready, finished)
+        orders, held = _within_limit(flights)
+        result = self._round(sign=orders, release=[f.intent_index for f in finished])
         self.trouble = None
         for flight in held:
+            self._open.pop(flight.live.checked.digest)
             self._desk.retry(flight.live, "waits for the next round", after_seconds=0)
+        kept.result()
         self._take_outcomes({f.intent_index: f for f in flights}, result.signed)
         self._take_released({f.intent_index: f for f in finished}, result)
+        self._give_back_unanswered()
         return True
 
-    def _log(self, ready: Sequence[Live], finished: Sequence[_Flight]) -> list[_Flight]:
-        """Commit the outcomes of the last round and the intents of this one together."""
+    def _give_back_unanswered(self) -> None:
+        """Start over with what the signer said nothing about."""
+        answered = {flight.live.checked.digest for flight in self._unlogged}
+        for digest, live in tuple(self._open.items()):
+            if digest not in answered:
+                self._retry(live, UnavailableError("the signer gave no answer", code=Code.SIGNER_UNAVAILABLE))
+
+    def _log(self, ready: Sequence[Live], finished: Sequence[_Flight]) -> tuple[list[_Flight], "Future[None]"]:
+        """Commit the outcomes of the last round and the intents of this one together.
+
+        The future is done when it is also kept which intent stands for which request.
+        """
         entries: list[Entry] = [
             OutcomeEntry(entry="outcome", format=1, intent_index=f.intent_index, document=f.outcome_digest)
             for f in finished
@@ -141,18 +156,15 @@ class Pump:
             _Flight(live=live, intent_index=first + len(finished) + i, votes=signed)
             for i, (live, signed) in enumerate(zip(ready, votes, strict=True))
         ]
-        if flights:
-            self._documents.add_attempts(
-                [
-                    Attempt(
-                        intent_index=f.intent_index,
-                        request=f.live.checked.digest,
-                        votes=tuple(self._vote_digest(v) for v in f.votes),
-                    )
-                    for f in flights
-                ]
+        attempts = [
+            Attempt(
+                intent_index=f.intent_index,
+                request=f.live.checked.digest,
+                votes=tuple(self._vote_digest(v) for v in f.votes),
             )
-        return flights
+            for f in flights
+        ]
+        return flights, self._documents.add_attempts(attempts)
 
     def _intent(self, live: Live, votes: Sequence[SignedDocument]) -> IntentEntry:
         return IntentEntry(
@@ -173,7 +185,7 @@ class Pump:
     def _take_outcomes(self, flights: dict[int, _Flight], signed: Sequence[Signed]) -> None:
         kept = []
         for answer in signed:
-            flight = flights[answer.intent_index]
+            flight = _asked(flights, answer.intent_index)
             if answer.outcome is None:
                 self._refused(flight.live, answer)
                 continue
@@ -185,22 +197,26 @@ class Pump:
             # The outcome's digest goes into the log next: its words must be here by then.
             self._documents.add_outcomes(kept).result()
 
+    def _end(self, live: Live, state: RequestState, detail: str, *, keep: bool = True) -> None:
+        self._open.pop(live.checked.digest, None)
+        self._desk.end(live.checked.digest, state, detail, keep=keep)
+
     def _refused(self, live: Live, answer: Signed) -> None:
         refusal = answer.refusal
         code = refusal.code if refusal else Code.INTERNAL
         message = refusal.message if refusal else "the signer gave neither outcome nor refusal"
         if is_final(code):
-            self._desk.end(live.checked.digest, final_state(code), f"{code}: {message}")
+            self._end(live, final_state(code), f"{code}: {message}")
         else:
             self._retry(live, UnavailableError(message, code=code))
 
     def _take_released(self, flights: dict[int, _Flight], result: RoundResult) -> None:
         done = []
         for released in result.released:
-            flight = flights[released.intent_index]
+            flight = _asked(flights, released.intent_index)
             if released.refusal is not None:
                 self._refused(flight.live, Signed(intent_index=released.intent_index, refusal=released.refusal))
-            elif not all(released.signatures):
+            elif not all(released.signatures) or len(released.signatures) != len(flight.live.profiles):
                 self._retry(flight.live, _slot_failure(flight))
             else:
                 done.append((flight, released.signatures))
@@ -212,7 +228,7 @@ class Pump:
                 ]
             ).result()
             for flight, _ in done:
-                self._desk.end(flight.live.checked.digest, RequestState.SIGNED, "", keep=False)
+                self._end(flight.live, RequestState.SIGNED, "", keep=False)
 
     def _catch_up(self) -> None:
         """Bring the signer to the end of the log, with its policy and its session logged."""
@@ -288,6 +304,16 @@ def _within_limit(flights: Sequence[_Flight]) -> tuple[list[SignOrder], list[_Fl
             )
         )
     return orders, held
+
+
+def _asked(flights: dict[int, _Flight], intent_index: int) -> _Flight:
+    """Return the flight that an answer is about."""
+    flight = flights.get(intent_index)
+    if flight is None:
+        raise UnavailableError(
+            f"the signer answers for intent {intent_index}, which it was not asked for", code=Code.SIGNER_UNAVAILABLE
+        )
+    return flight
 
 
 def _slot_failure(flight: _Flight) -> UnavailableError:

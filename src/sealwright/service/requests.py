@@ -7,12 +7,13 @@ acknowledged.  Nothing here decides: a vote that counts here is a document that 
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from sealwright.core import records
 from sealwright.core.digests import document_digest
 from sealwright.core.envelopes import SignedDocument
-from sealwright.core.errors import Code, RefusedError, SealwrightError
+from sealwright.core.errors import Code, RefusedError, SealwrightError, UnavailableError
 from sealwright.core.keys import PublicKey
 from sealwright.policy.authorise import (
     Ballot,
@@ -73,6 +74,8 @@ class Desk:
         self._mutex = threading.RLock()
         self._live: dict[str, Live] = {}
         self._ready: dict[str, Live] = {}
+        self._taken: set[str] = set()
+        """Those that the pump has now: whatever changes meanwhile, no second intent is logged beside theirs."""
         self._dormant: list[str] = []
         """Unfinished requests of the time before a restart that cannot be judged now, as without a policy."""
         self._dormant_epoch = 0
@@ -94,9 +97,9 @@ class Desk:
                 return True
             return False
         approvals = [vote for _, _, decision, vote in stored.votes if decision == Decision.APPROVE]
-        for vote in sorted(approvals, key=lambda signed: records.parse(Vote, signed.document).time):
-            self._try_vote(live, vote)  # of two by one person the newer counts, as it did before
-        self._place(live)
+        # Of two by one person the newer counts, as it did before.
+        live.ballots = self._valid(live, sorted(approvals, key=lambda vote: records.parse(Vote, vote.document).time))
+        self._place(live, is_new=True)
         return True
 
     def submit(
@@ -123,7 +126,7 @@ class Desk:
             kept.append((ballot.digest, ballot.person.id, str(ballot.vote.decision), vote))
         stored = StoredRequest(request=signed, votes=tuple(kept), messages=messages)
         durable = self._documents.add_request(_row(live), stored)
-        durable.add_done_callback(lambda done: None if done.exception() else self._place(live))
+        durable.add_done_callback(lambda done: None if done.exception() else self._place(live, is_new=True))
         return Accepted(digest=live.checked.digest, durable=durable)
 
     def approve(self, digest: str, signed: SignedDocument, person: str) -> Accepted:
@@ -172,6 +175,7 @@ class Desk:
         with self._mutex:
             self._live.pop(digest, None)
             self._ready.pop(digest, None)
+            self._taken.discard(digest)
         if keep:
             self._documents.set_state(digest, state, detail).result()
         self._on_change(digest)
@@ -183,6 +187,7 @@ class Desk:
             some = [live for live in self._ready.values() if live.not_before <= now][:limit]
             for live in some:
                 del self._ready[live.checked.digest]
+                self._taken.add(live.checked.digest)
         return [live for live in some if live.epoch == self._ledger.epoch or self._still_ready(live)]
 
     def _still_ready(self, live: Live) -> bool:
@@ -192,6 +197,8 @@ class Desk:
                 self._refresh(live)
             check_quorum(live.scope, tuple(ballot for ballot, _ in live.ballots.values()))
         except SealwrightError as e:
+            with self._mutex:
+                self._taken.discard(live.checked.digest)
             self._fall_back(live, e)
             return False
         return True
@@ -199,14 +206,18 @@ class Desk:
     def _fall_back(self, live: Live, error: SealwrightError) -> None:
         digest, detail = live.checked.digest, f"{error.code}: {error.message}"
         if error.code is Code.REVOKED or is_final(error.code):
-            self.end(digest, final_state(error.code), detail)
+            with suppress(UnavailableError):  # not written down now: judged again after the next start
+                self.end(digest, final_state(error.code), detail)
         else:
-            live.state, live.detail = RequestState.WAITING, detail
+            with self._mutex:
+                self._ready.pop(digest, None)
+                live.state, live.detail = RequestState.WAITING, detail
             self._on_change(digest)
 
     def retry(self, live: Live, why: str, *, after_seconds: int) -> None:
         """Put a request back that could not be signed now."""
         with self._mutex:
+            self._taken.discard(live.checked.digest)
             if live.checked.digest in self._live:
                 live.detail, live.not_before = why, self._clock.now() + after_seconds
                 live.epoch = -1  # whatever the signer disliked is looked for again before the next try
@@ -258,29 +269,31 @@ class Desk:
         fresh = self._check(live.signed, live.messages)
         live.checked, live.scope, live.profiles = fresh.checked, fresh.scope, fresh.profiles
         live.rules, live.epoch = fresh.rules, fresh.epoch
-        ballots, live.ballots = live.ballots, {}
-        for _, vote in ballots.values():
-            self._try_vote(live, vote)
+        live.ballots = self._valid(live, [vote for _, vote in live.ballots.values()])
 
-    def _try_vote(self, live: Live, vote: SignedDocument) -> None:
-        try:
-            ballot = check_vote(vote, live.checked, live.rules, self._ledger.standing(), now=self._clock.now())
-        except SealwrightError as e:
-            live.detail = f"{e.code}: {e.message}"
-            return
-        live.ballots[ballot.person.id] = ballot, vote
+    def _valid(self, live: Live, votes: Sequence[SignedDocument]) -> dict[str, tuple[Ballot, SignedDocument]]:
+        """Return the votes that count now, by person; a new dictionary, because the pump may be reading the old one."""
+        valid = {}
+        for vote in votes:
+            try:
+                ballot = check_vote(vote, live.checked, live.rules, self._ledger.standing(), now=self._clock.now())
+            except SealwrightError as e:
+                live.detail = f"{e.code}: {e.message}"
+                continue
+            valid[ballot.person.id] = ballot, vote
+        return valid
 
     def _count(self, live: Live, ballot: Ballot, vote: SignedDocument) -> None:
         with self._mutex:
             if live.checked.digest not in self._live:
                 return
-            live.ballots[ballot.person.id] = ballot, vote
+            live.ballots = {**live.ballots, ballot.person.id: (ballot, vote)}
             if ballot.vote.rules != live.rules:
                 live.epoch = -1  # the rules changed while the vote was being written down
         self._place(live)
 
-    def _place(self, live: Live) -> None:
-        """Make a request known, and ready if it has its quorum."""
+    def _place(self, live: Live, *, is_new: bool = False) -> None:
+        """Make a request known, and ready if it has its quorum.  One that has ended meanwhile stays ended."""
         digest = live.checked.digest
         try:
             check_quorum(live.scope, tuple(ballot for ballot, _ in live.ballots.values()))
@@ -288,9 +301,13 @@ class Desk:
         except RefusedError as e:
             state, live.detail = RequestState.WAITING, f"{e.code}: {e.message}"
         with self._mutex:
+            if not is_new and digest not in self._live:
+                return
             self._live[digest] = live
             live.state = state
-            if state is RequestState.SIGNING:
+            if state is RequestState.WAITING:
+                self._ready.pop(digest, None)
+            elif digest not in self._taken:
                 self._ready[digest] = live
         if state is RequestState.SIGNING:
             self._on_ready()

@@ -38,6 +38,7 @@ class GroupCommit:
     def submit(self, statements: Sequence[Statement]) -> "Future[None]":
         """Queue statements; the future raises ``RefusedError`` (``conflict``) or ``UnavailableError``."""
         future: Future[None] = Future()
+        future.set_running_or_notify_cancel()  # who no longer waits cannot take back what is queued
         self._queue.put((statements, future))
         return future
 
@@ -69,7 +70,7 @@ class GroupCommit:
             self._connection.execute("BEGIN IMMEDIATE")
             answers = [self._attempt(statements) for statements, _ in batch]
             self._connection.execute("COMMIT")
-        except sqlite3.Error as e:
+        except Exception as e:  # noqa: BLE001 - whatever it is, those who wait hear of it and the next batch goes on
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
             failure = UnavailableError(f"database: {e}", code=Code.STORAGE_UNAVAILABLE)
