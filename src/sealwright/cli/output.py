@@ -6,7 +6,7 @@ Text from files, servers and names may hold terminal control sequences: everythi
 import json
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from sealwright.core.errors import FormatError, SealwrightError, UnavailableError, VerificationError
@@ -40,6 +40,14 @@ def show_table(rows: Iterable[tuple[str, str]], *, indent: str = "  ") -> None:
     width = max((len(plain(label)) for label, _ in rows), default=0)
     for label, value in rows:
         show(f"{indent}{plain(label):<{width}}  {value}".rstrip())
+
+
+def show_columns(rows: Iterable[Sequence[str]]) -> None:
+    """Print rows of cells in columns as wide as they need to be."""
+    lines = [[plain(cell) for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for line in lines:
+        show("  ".join(f"{cell:<{width}}" for cell, width in zip(line, widths, strict=True)).rstrip())
 
 
 def show_json(value: Any) -> None:

@@ -7,6 +7,8 @@ import typer
 
 from sealwright.cli.output import UsageError
 
+WAIT, WAIT_SECONDS = "--wait", 3600
+
 
 def noun(help_text: str) -> typer.Typer:
     """Return an empty group of sub-commands: ``request = noun("…")``, then ``@request.command()``."""
@@ -27,9 +29,19 @@ def run(target: typer.Typer | Callable[..., Any], program: str, arguments: Seque
         app = noun(target.__doc__ or "")
         app.command()(target)
     try:
-        app(args=list(arguments), prog_name=program, standalone_mode=False)
+        app(args=_with_values(arguments), prog_name=program, standalone_mode=False)
     except typer.Abort:  # Ctrl-C at a prompt
         raise KeyboardInterrupt from None
     except typer.TyperException as e:
         message = e.format_message().rstrip(".")
         raise UsageError(message[:1].lower() + message[1:], hint=f"see `{program} --help`") from None
+
+
+def _with_values(arguments: Sequence[str]) -> list[str]:
+    """Say how long a bare ``--wait`` waits: Typer knows no option whose value may be left out."""
+    words: list[str] = []
+    for word, following in zip(arguments, [*arguments[1:], ""], strict=True):
+        words.append(word)
+        if word == WAIT and not following.isdecimal():
+            words.append(str(WAIT_SECONDS))
+    return words

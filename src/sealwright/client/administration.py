@@ -12,13 +12,14 @@ from sealwright.client.api import Api
 from sealwright.client.compose import new_restriction, sign_bytes, sign_document
 from sealwright.client.drafts import Draft, load_draft
 from sealwright.client.files import read_small
+from sealwright.client.log_view import check_logged
 from sealwright.client.settings import Settings
 from sealwright.client.standing import InForce, fetch
 from sealwright.core import records, sshsig
+from sealwright.core.digests import document_digest
 from sealwright.core.envelopes import SignedDocument
-from sealwright.core.errors import Code, ConfigurationError, FormatError, RefusedError, VerificationError
+from sealwright.core.errors import Code, ConfigurationError, FormatError, RefusedError
 from sealwright.policy.documents import Authenticator, Person, Policy, RestrictionKind, Root, State
-from sealwright.policy.entries import RestrictionEntry
 from sealwright.policy.fold import open_policy
 from sealwright.policy.roots import open_next_root
 from sealwright.policy.sections import load_complete
@@ -33,9 +34,6 @@ from sealwright.service.messages import (
     SignBody,
 )
 from sealwright.service.restrictions import Logged
-from sealwright.translog import merkle
-from sealwright.translog.checkpoints import open_checkpoint
-from sealwright.translog.notes import parse_vkey
 
 MAX_KEY_LINE_BYTES = 16 * 1024
 
@@ -215,29 +213,6 @@ def restrict(settings: Settings, api: Api, kind: RestrictionKind, subject: str, 
         restriction, instance=settings.trust.instance, identity=settings.identity, signer=api.who()
     )
     logged = api.post(Logged, "/v1/restrictions", RestrictBody(restriction=signed))
-    check_logged(settings, logged, kind, subject)
+    document = document_digest("restriction", settings.trust.instance, signed.document)
+    check_logged(api, settings.trust, logged, kind=kind, subject=subject, person=api.who(), document=document)
     return logged
-
-
-def check_logged(settings: Settings, logged: Logged, kind: RestrictionKind, subject: str) -> None:
-    """Check that an entry restricting ``subject`` is in the log; ``VerificationError`` otherwise."""
-    trust = settings.trust
-    checkpoint = open_checkpoint(
-        logged.checkpoint,
-        origin=trust.log,
-        log_key=parse_vkey(trust.log_key),
-        witnesses=[parse_vkey(w.key) for w in trust.witnesses],
-        quorum=trust.witness_quorum,
-    ).checkpoint
-    merkle.verify_inclusion(
-        merkle.leaf_hash(logged.entry),
-        index=logged.index,
-        size=checkpoint.size,
-        proof=logged.proof,
-        root=checkpoint.root,
-    )
-    entry = records.parse(RestrictionEntry, logged.entry)
-    if (entry.kind, entry.subject) != (kind, subject):
-        raise VerificationError(
-            "the server logged something else", expected=f"{kind} {subject}", got=f"{entry.kind} {entry.subject}"
-        )

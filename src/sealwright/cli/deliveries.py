@@ -1,0 +1,52 @@
+"""What ``sign --wait`` and ``request fetch`` say of files they wrote, and of those still to come."""
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from sealwright.cli.output import PROGRAM, note, show, show_table
+from sealwright.client.assembly import Delivered
+
+
+def show_delivered(delivered: Sequence[Delivered], trust: Path) -> None:
+    """Print the files of each image, and how to verify them."""
+    for done in delivered:
+        show(str(done.image))
+        rows = [("evidence", str(done.evidence))]
+        rows += [("sidecar", str(path)) for path in done.sidecars]
+        keys = dict.fromkeys(profile.id for profile in done.verified.signing_keys)
+        rows += [
+            ("signed by key", ", ".join(keys)),
+            ("log", f"entry {done.verified.outcome_index} of {done.verified.checkpoint_size}"),
+        ]
+        show_table(rows)
+    note("all of it was verified before it was written; anybody can again, offline:")
+    for done in delivered:
+        note(f"`{verify_command(done, trust)}`")
+
+
+def delivered_json(delivered: Sequence[Delivered], trust: Path) -> list[dict[str, Any]]:
+    """Return the same for programs."""
+    return [
+        {
+            "image": str(done.image),
+            "evidence": str(done.evidence),
+            "sidecars": [str(path) for path in done.sidecars],
+            "outcome_index": done.verified.outcome_index,
+            "verify": verify_command(done, trust),
+        }
+        for done in delivered
+    ]
+
+
+def verify_command(done: Delivered, trust: Path) -> str:
+    """Return the command that verifies a delivered image."""
+    return shlex.join([PROGRAM, "verify", str(done.image), "--trust", str(trust)])
+
+
+def resume_command(request: str, images: Sequence[Path], output: Path | None, *, replace: bool) -> str:
+    """Return the command that goes on waiting and fetches."""
+    words = [PROGRAM, "request", "fetch", request, *map(str, images), "--wait"]
+    words += ["-o", str(output)] if output else []
+    return shlex.join(words + (["--force"] if replace else []))

@@ -1,0 +1,69 @@
+"""``sealwright impact``: which products and releases a key signed, for whom, and who approved."""
+
+from typing import Annotated, Any
+
+import typer
+
+from sealwright.cli.output import iso, show, show_columns, show_json, show_table, utc
+from sealwright.cli.times import moment
+from sealwright.client import settings
+from sealwright.client.impact import Asked, of_key
+from sealwright.core import records
+
+
+def impact(
+    key: Annotated[str, typer.Option(metavar="ID", help="key profile, or fingerprint of its public key")],
+    since: Annotated[
+        str, typer.Option(metavar="TIME", help="only what was requested from then on, as 2026-01-31")
+    ] = "",
+    json: Annotated[bool, typer.Option("--json", help="print the result as JSON")] = False,
+) -> None:
+    """Say what a key signed: products, releases, images, who asked, who approved, where it is logged."""
+    start = moment(since) if since else 0
+    chosen = settings.load()
+    with chosen.api() as api:
+        asked = of_key(chosen, api, key, start)
+    if json:
+        show_json(_as_json(asked))
+        return
+    found = asked.impact
+    products = sorted({f"{i.product} {i.release} ({i.environment})" for i in found.images})
+    since_text = f" since {utc(found.since)}" if found.since else ""
+    show(f"key {found.key} signed {len(found.images)} images of {len(products)} releases{since_text}")
+    show_table(
+        [
+            ("as of", f"log size {found.log_size}, root {found.log_root}"),
+            ("log", f"{asked.head.checkpoint.origin}, now {asked.head.checkpoint.size} entries, signature verified"),
+            *(("release", product) for product in products),
+        ]
+    )
+    if found.images:
+        header = ("PRODUCT", "RELEASE", "IMAGE", "SHA-256", "SIGNED", "REQUESTED BY", "APPROVED BY", "LOG", "REQUEST")
+        show_columns([header, *_rows(asked)])
+
+
+def _rows(asked: Asked) -> list[tuple[str, ...]]:
+    return [
+        (
+            f"{image.product} ({image.environment})",
+            image.release,
+            image.artifact,
+            image.sha256[:16],
+            utc(image.time),
+            asked.spell(image.requester),
+            ", ".join(map(asked.spell, image.approvers)) or "nobody",
+            f"{image.intent_index}, {image.outcome_index}",
+            image.request,
+        )
+        for image in asked.impact.images
+    ]
+
+
+def _as_json(asked: Asked) -> dict[str, Any]:
+    value: dict[str, Any] = records.dump(asked.impact)
+    value["since"] = iso(asked.impact.since)
+    value["images"] = [{**image, "time": iso(image["time"])} for image in value["images"]]
+    people = {person for i in asked.impact.images for person in (i.requester, *i.approvers)}
+    value["names"] = {person: asked.names[person] for person in sorted(people) if person in asked.names}
+    value["releases"] = sorted({f"{i.product} {i.release}" for i in asked.impact.images})
+    return value

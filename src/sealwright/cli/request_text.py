@@ -1,0 +1,111 @@
+"""How a request is shown: readable, every line from the signed documents, the server's word named as such."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sealwright.cli.output import iso, show, show_table, utc
+from sealwright.client.recompute import TIME_OPTIONS
+from sealwright.client.request_view import Cast, RequestView
+from sealwright.core import records
+from sealwright.policy.documents import Artifact, QuorumGroup
+
+
+def show_request(view: RequestView) -> None:
+    """Print one request."""
+    request, status = view.request, view.status
+    show(f"request {request.id}")
+    state = f"{status.state}: {status.detail}" if status.detail else status.state
+    rows = [
+        ("state", f"{state} (says the server)"),
+        ("product", f"{request.product} {request.release}"),
+        ("environment", request.environment),
+        ("requested by", f"{request.requester} ({request.requester_kind}), {_signature(view)}"),
+        ("created", utc(request.created)),
+        ("expires", utc(request.expires)),
+    ]
+    rows += [(f"claim {claim.name}", claim.value) for claim in request.claims]
+    if view.rules is not None:
+        rows += [("needs", "; ".join(map(_spell, view.rules.scope.quorum)) or "no approval")]
+        rows += [("approvals", f"{len(view.ballots)} valid; {view.missing or 'enough'}")]
+    if view.refusal is not None:
+        rows += [("refused", view.refusal.message)]
+    rows += [("digest", view.digest)]
+    show_table(rows)
+    for artifact in request.artifacts:
+        _show_artifact(view, artifact)
+    for cast in view.votes:
+        show(f"vote of {cast.vote.person}: {_spell_vote(cast)}")
+
+
+def _signature(view: RequestView) -> str:
+    return "signature verified" if view.checked else "signature NOT verified"
+
+
+def _show_artifact(view: RequestView, artifact: Artifact) -> None:
+    show(f"artifact {artifact.name}")
+    rows = [
+        ("format", artifact.image_format),
+        ("size", f"{artifact.size} bytes"),
+        ("sha256", artifact.sha256),
+        ("sha512", artifact.sha512),
+    ]
+    rows += [(f"option {name}", _spell_option(name, value)) for name, value in sorted(artifact.options.items())]
+    profiles = {profile.id: profile for profile in view.rules.profiles} if view.rules else {}
+    for slot in view.request.slots:
+        if slot.artifact == artifact.name:
+            profile = profiles.get(slot.key_profile)
+            key = f"{slot.key_profile}, {profile.algorithm}, {profile.grade} key" if profile else slot.key_profile
+            rows += [(f"slot {slot.slot}", key), ("", slot.digest)]
+    show_table(rows)
+
+
+def _spell_option(name: str, value: object) -> str:
+    if name in TIME_OPTIONS and isinstance(value, int):
+        try:
+            return f"{value} ({datetime.fromtimestamp(value, UTC):%Y-%m-%d %H:%M:%S} UTC)"
+        except (ValueError, OverflowError, OSError):
+            pass  # whoever wrote it wrote nonsense: shown as it is
+    return str(value)
+
+
+def _spell_vote(cast: Cast) -> str:
+    said = f"{cast.vote.decision}, {cast.vote.checked}, {utc(cast.vote.time)}"
+    return said if cast.ballot else f"{said}; does not count: {cast.why}"
+
+
+def _spell(group: QuorumGroup) -> str:
+    recomputed = f", {group.recomputed} of them recomputed" if group.recomputed else ""
+    return f"{group.approvals} approvals by {' or '.join(group.roles)}{recomputed}"
+
+
+def request_json(view: RequestView) -> dict[str, Any]:
+    """Return the same for programs."""
+    request, status = view.request, view.status
+    return {
+        "id": request.id,
+        "digest": view.digest,
+        "state": status.state,
+        "detail": status.detail,
+        "product": request.product,
+        "release": request.release,
+        "environment": request.environment,
+        "requester": request.requester,
+        "requester_verified": view.checked is not None,
+        "created": iso(request.created),
+        "expires": iso(request.expires),
+        "refused": view.refusal.message if view.refusal else "",
+        "missing": view.missing,
+        "quorum": [records.dump(group) for group in view.rules.scope.quorum] if view.rules else [],
+        "votes": [
+            {
+                "person": cast.vote.person,
+                "decision": cast.vote.decision,
+                "checked": cast.vote.checked,
+                "time": iso(cast.vote.time),
+                "counts": cast.ballot is not None,
+                "why_not": cast.why,
+            }
+            for cast in view.votes
+        ],
+        "request": records.dump(request),
+    }

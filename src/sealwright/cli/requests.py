@@ -1,0 +1,238 @@
+"""``sealwright request``: list, show, check, approve, reject, cancel and fetch requests."""
+
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from sealwright.cli.deliveries import delivered_json, resume_command, show_delivered
+from sealwright.cli.output import UsageError, iso, note, show, show_columns, show_json, show_table, utc
+from sealwright.cli.request_text import request_json, show_request
+from sealwright.cli.typed import noun
+from sealwright.client import approving, delivery, request_view, settings, signing
+from sealwright.client.api import Api
+from sealwright.client.files import FileSource
+from sealwright.client.request_view import RequestView
+from sealwright.client.settings import Settings
+from sealwright.core import records
+from sealwright.policy.documents import Decision, Vote
+from sealwright.service.messages import StatusList
+from sealwright.service.ports import RequestState
+from sealwright.service.restrictions import Logged
+
+request = noun("requests for signatures: look, check, approve, reject, fetch")
+Json = Annotated[bool, typer.Option("--json", help="print the result as JSON")]
+Id = Annotated[str, typer.Argument(metavar="ID", help="the request's ID or digest")]
+Words = Annotated[
+    list[str],
+    typer.Argument(metavar="ID|IMAGE", help="the request's ID, your own copies of its images, or both"),
+]
+MAX_LISTED = 500
+_ID = re.compile("r-[0-9a-f]{16}|[0-9a-f]{64}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    """A connection, a request on it, and the files that were named."""
+
+    settings: Settings
+    api: Api
+    view: RequestView
+    sources: tuple[FileSource, ...]
+
+
+@request.command("list")
+def list_requests(
+    state: Annotated[list[RequestState] | None, typer.Option(help="only in this state; repeat for more")] = None,
+    product: Annotated[str, typer.Option(help="only of this product")] = "",
+    json: Json = False,
+) -> None:
+    """List requests as the server has them, the newest first; `request show` checks one."""
+    with settings.load().api() as api:
+        found = api.get(
+            StatusList, "/v1/requests", state=list(map(str, state or ())), product=product, limit=MAX_LISTED
+        ).requests
+    if json:
+        show_json([{**records.dump(s), "created": iso(s.created), "expires": iso(s.expires)} for s in found])
+        return
+    show_columns((s.id, s.state, f"{s.product} {s.release}", s.environment, s.requester, utc(s.created)) for s in found)
+    if len(found) == MAX_LISTED:
+        note(f"these are the newest {MAX_LISTED}; ask for fewer with --state and --product")
+
+
+@request.command("show")
+def show_one(name: Id, json: Json = False) -> None:
+    """Show what would be signed, for whom, by which keys, and who voted, checked here from the signed documents."""
+    with _table([name]) as table:
+        if json:
+            show_json(request_json(table.view))
+        else:
+            show_request(table.view)
+    if table.view.checked is None:
+        note("the requester's signature could not be verified with the policy in force")
+
+
+@request.command()
+def check(words: Words, json: Json = False) -> None:
+    """Rebuild every slot of a request from your own copy of its images.
+
+    Without ID the open request for these images is looked for. Fails on any difference.
+    """
+    with _table(words) as table:
+        if not table.sources:
+            raise UsageError("no image to compare with", hint="sealwright request check [ID] IMAGE...")
+        checkup = approving.check(table.view, table.sources)
+        if json:
+            show_json({"id": table.view.request.id, "matches": True, "artifacts": _checkup_json(checkup)})
+        else:
+            _show_checkup(table.view, checkup)
+
+
+@request.command()
+def approve(
+    words: Words,
+    yes: Annotated[bool, typer.Option("--yes", help="do not ask at the terminal")] = False,
+    json: Json = False,
+) -> None:
+    """Vote for a request with your own key.
+
+    With images every slot is rebuilt from them first, and the vote says recomputed; else it says displayed.
+    """
+    with _table(words) as table:
+        checkup = approving.check(table.view, table.sources) if table.sources else None
+        person = table.api.who()
+        vote = approving.compose_vote(table.settings, table.view, person, Decision.APPROVE, checkup)
+        _confirm(table.view, checkup, vote, yes=yes, json=json)
+        status = approving.approve(table.settings, table.api, table.view, vote)
+        if not approving.counts_towards(table.view, person):
+            note("your roles are not among those whose approvals this product needs")
+    if json:
+        show_json({"id": status.id, "vote": records.dump(vote), "state": status.state, "detail": status.detail})
+    else:
+        show(f"approved: {status.id} ({vote.checked})")
+        note(f"state: {status.state}{f': {status.detail}' if status.detail else ''}")
+
+
+@request.command()
+def reject(
+    name: Id,
+    reason: Annotated[str, typer.Option(help="told to those who ask; not part of the signed vote")] = "",
+    yes: Annotated[bool, typer.Option("--yes", help="do not ask at the terminal")] = False,
+    json: Json = False,
+) -> None:
+    """Veto a request with your own key: it can never be signed; done once the log proves it."""
+    with _table([name]) as table:
+        vote = approving.compose_vote(table.settings, table.view, table.api.who(), Decision.REJECT)
+        _confirm(table.view, None, vote, yes=yes, json=json)
+        logged = approving.reject(table.settings, table.api, table.view, vote, reason)
+    _show_logged("rejected", table.view, logged, json=json)
+
+
+@request.command()
+def cancel(
+    name: Id, reason: Annotated[str, typer.Option(help="why; kept with the signed document")], json: Json = False
+) -> None:
+    """Withdraw one's own request; done once the log proves it."""
+    with _table([name]) as table:
+        logged = approving.cancel(table.settings, table.api, table.view, reason)
+    _show_logged("cancelled", table.view, logged, json=json)
+
+
+@request.command()
+def fetch(
+    words: Words,
+    wait: Annotated[
+        int | None, typer.Option(metavar="[SECONDS]", help="wait until it is signed; an hour by default")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="signed file, or folder; default: IMAGE.signed beside IMAGE")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="replace files that exist")] = False,
+    json: Json = False,
+) -> None:
+    """Bring signed images home: made from your own copies, verified before they get their names.
+
+    Exit codes: 77 rejected or refused, 75 still waiting.
+    """
+    with _table(words, (*request_view.OPEN, RequestState.SIGNED)) as table:
+        if not table.sources:
+            raise UsageError("no image to sign", hint="sealwright request fetch [ID] IMAGE... [-o OUT]")
+        delivery.check_output(output, len(table.sources), replace=force)
+        files = delivery.match_files(table.view.request, table.sources)
+        status = signing.wait(table.api, table.view.digest, wait or 0)
+        paths = [source.path for source in table.sources]
+        signing.check_signed(status, resume_command(status.id, paths, output, replace=force))
+        dossier = delivery.fetch_dossier(table.settings, table.api, table.view.digest)
+        delivered = delivery.deliver_all(table.settings, dossier, files, output, replace=force)
+    trust = table.settings.trust_path
+    if json:
+        show_json({"id": status.id, "state": status.state, "outputs": delivered_json(delivered, trust)})
+    else:
+        show_delivered(delivered, trust)
+
+
+@contextmanager
+def _table(words: Sequence[str], states: Sequence[RequestState] = request_view.OPEN) -> Iterator[Table]:
+    """Connect, open the files, find the request and check it."""
+    name, paths = _split(words)
+    chosen = settings.load()
+    with chosen.api() as api, ExitStack() as files:
+        sources = tuple(files.enter_context(FileSource(path)) for path in paths)
+        digest = name or request_view.find_by_image(api, sources, states)
+        yield Table(settings=chosen, api=api, view=request_view.look(chosen, api, digest), sources=sources)
+
+
+def _split(words: Sequence[str]) -> tuple[str, list[Path]]:
+    """Tell an ID from images: by its looks, or because no such file could be meant."""
+    first, others = words[0], [Path(word) for word in words[1:]]
+    if _ID.fullmatch(first) or not (set("./\\") & set(first) or Path(first).exists()):
+        return first, others
+    return "", [Path(first), *others]
+
+
+def _confirm(view: RequestView, checkup: approving.Checkup | None, vote: Vote, *, yes: bool, json: bool) -> None:
+    """Show what will be signed, and ask where there is somebody to ask."""
+    if not json:
+        show_request(view)
+        if checkup is not None:
+            _show_checkup(view, checkup)
+        show("the vote, as it is signed:")
+        show(records.serialise(vote).decode())
+    if yes or sys.stdin is None or not sys.stdin.isatty():
+        return
+    if not typer.confirm(f"{vote.decision} request {view.request.id}?", err=True):
+        note("nothing was signed")
+        raise typer.Abort
+
+
+def _show_checkup(view: RequestView, checkup: approving.Checkup) -> None:
+    for made in checkup.recomputed.artifacts:
+        path = checkup.files[made.artifact.name].path
+        show(f"{path} is artifact {made.artifact.name} of {view.request.id}")
+        rows = [("compared", f"{made.artifact.size} bytes, SHA-256, SHA-512, format, options: all the same")]
+        rows += [(f"slot {slot.slot}", f"rebuilt: {slot.digest} for {slot.key_profile}") for slot in made.slots]
+        show_table(rows)
+
+
+def _checkup_json(checkup: approving.Checkup) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": made.artifact.name,
+            "file": str(checkup.files[made.artifact.name].path),
+            "sha256": made.artifact.sha256,
+            "slots": [{"slot": s.slot, "key_profile": s.key_profile, "digest": s.digest} for s in made.slots],
+        }
+        for made in checkup.recomputed.artifacts
+    ]
+
+
+def _show_logged(done: str, view: RequestView, logged: Logged, *, json: bool) -> None:
+    if json:
+        show_json({"id": view.request.id, "state": done, "log_index": logged.index, "proven": True})
+    else:
+        show(f"done: request {view.request.id} is {done} at log index {logged.index}, inclusion proven")

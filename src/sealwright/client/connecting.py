@@ -1,0 +1,66 @@
+"""Tries a connection out and keeps it if it works."""
+
+from dataclasses import dataclass
+from ipaddress import ip_address
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from sealwright.client import settings
+from sealwright.client.settings import Settings
+from sealwright.client.standing import fetch
+from sealwright.core.errors import ConfigurationError
+from sealwright.policy.documents import Person, Pipeline
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Connected:
+    """A connection that works, and who one is there."""
+
+    person: str
+    roles: tuple[str, ...]
+    is_administrator: bool
+    instance: str
+    log: str
+    policy_version: int
+    kept_in: Path
+    is_private: bool
+    """Whether nobody in between can listen: https, or this machine."""
+
+
+def connect(url: str, trust: Path, identity: Path) -> Connected:
+    """Log in, check what is in force against the trust file, and keep the connection."""
+    is_private = _check_url(url)
+    tried = Settings(url=url, trust_path=trust, trust=settings.load_trust(trust), identity=identity)
+    with tried.api() as api:
+        person = api.who()
+        in_force = fetch(api, tried.trust)
+    sections = in_force.standing.sections if in_force.standing else None
+    found = (sections.get(Person, person) or sections.get(Pipeline, person)) if sections else None
+    return Connected(
+        person=person,
+        roles=found.roles if found else (),
+        is_administrator=any(admin.person == person for admin in in_force.root.administrators),
+        instance=tried.trust.instance,
+        log=tried.trust.log,
+        policy_version=in_force.policy_version,
+        kept_in=settings.save(url, trust, identity),
+        is_private=is_private,
+    )
+
+
+def _check_url(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname or "", parts.port
+    except ValueError:
+        host, parts = "", urlsplit("")
+    if parts.scheme not in ("http", "https") or not host or parts.query or parts.fragment or parts.username:
+        raise ConfigurationError(f"{url[:100]!r} is no URL of a server", setting="url", hint="as https://sign.example")
+    return parts.scheme == "https" or host == "localhost" or _is_loopback(host)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False

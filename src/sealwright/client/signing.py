@@ -1,0 +1,225 @@
+"""Has images signed: chooses format and keys, prepares here, uploads, submits, waits.
+
+Everything that server and signer would refuse is refused before an image travels.
+"""
+
+import os
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from sealwright.client.api import Api
+from sealwright.client.compose import PreparedArtifact, artifact_name, new_request, prepare_artifact, sign_document
+from sealwright.client.files import FileSource
+from sealwright.client.images import choose_format
+from sealwright.client.options import check_known, parse_options, with_time
+from sealwright.client.settings import Settings
+from sealwright.client.standing import fetch, needed
+from sealwright.core.digests import document_digest
+from sealwright.core.errors import Code, ConfigurationError, FormatError, RefusedError, UnavailableError
+from sealwright.formats.interface import TargetProfile
+from sealwright.formats.targets import ANY, TARGETS
+from sealwright.policy.authorise import Standing, check_request, check_standing, rules_of
+from sealwright.policy.documents import Environment, KeyProfile, Pipeline, Purpose, Request, Scope, State
+from sealwright.service.messages import MAX_WAIT_SECONDS, Result, Status, SubmitBody
+from sealwright.service.ports import RequestState
+
+Tell = Callable[[str], None]
+RETRY_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """What somebody wants signed."""
+
+    product: str
+    release: str
+    environment: Environment
+    lifetime_seconds: int
+    key_profiles: tuple[str, ...] = ()
+    """Ids, or the last part of ids; chosen by format when empty."""
+    image_format: str | None = None
+    options: tuple[str, ...] = ()
+    target: str = ANY.name
+
+    @property
+    def scope(self) -> str:
+        """Id of the scope."""
+        return f"{self.product}/{self.environment}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submitted:
+    """A request that the server keeps, with what assembles its images later."""
+
+    request: Request
+    digest: str
+    artifacts: tuple[PreparedArtifact, ...]
+    status: Status
+
+
+def submit(settings: Settings, api: Api, order: Order, sources: Sequence[FileSource], tell: Tell) -> Submitted:
+    """Prepare the images, upload each once, and submit the signed request."""
+    now = int(time.time())
+    standing = needed(fetch(api, settings.trust))
+    check_standing(standing, now)
+    artifacts = prepare(order, sources, standing, now)
+    who = api.who()
+    request = new_request(
+        artifacts,
+        log=settings.trust.log,
+        requester=who,
+        product=order.product,
+        release=order.release,
+        environment=order.environment,
+        now=now,
+        lifetime_seconds=order.lifetime_seconds,
+        entropy=os.urandom,
+        is_pipeline=standing.sections.get(Pipeline, who) is not None,
+    )
+    rules_of(request, standing)
+    instance = settings.trust.instance
+    signed = sign_document(request, instance=instance, identity=settings.identity, signer=who)
+    check_request(signed, standing, now)
+    for source, artifact in {
+        a.artifact.sha256: (s, a.artifact) for s, a in zip(sources, artifacts, strict=True)
+    }.values():
+        tell(f"uploading {artifact.name}, {artifact.size} bytes")
+        api.upload(source, artifact.sha256)
+    body = SubmitBody(request=signed, messages=tuple(m for a in artifacts for m in a.messages))
+    return Submitted(
+        request=request,
+        digest=document_digest("request", instance, signed.document),
+        artifacts=artifacts,
+        status=api.post(Result, "/v1/requests", body).status,
+    )
+
+
+def prepare(order: Order, sources: Sequence[FileSource], standing: Standing, now: int) -> tuple[PreparedArtifact, ...]:
+    """Lay out every image for its keys."""
+    names = [artifact_name(source.path) for source in sources]
+    formats = [choose_format(source, order.image_format) for source in sources]
+    check_known(formats, order.options)
+    target = find_target(order.target)
+    keys = choose_keys(order, [known.name for known in formats], standing)
+    return tuple(
+        prepare_artifact(
+            source, name, known, keys[known.name], with_time(known, parse_options(known, order.options), now), target
+        )
+        for source, name, known in zip(sources, names, formats, strict=True)
+    )
+
+
+def choose_keys(order: Order, formats: Iterable[str], standing: Standing) -> dict[str, tuple[KeyProfile, ...]]:
+    """Return the keys for each format: those named, else the only one that can sign it."""
+    if standing.sections.get(Scope, order.scope) is None:
+        known = ", ".join(scope.id for scope in standing.sections.all(Scope)) or "none"
+        raise RefusedError(
+            f"the policy has no {order.product} in {order.environment}", code=Code.NOT_FOUND, hint=f"it has: {known}"
+        )
+    profiles = [k for k in standing.sections.all(KeyProfile) if f"{k.product}/{k.environment}" == order.scope]
+    if not order.key_profiles:
+        return {name: (_the_only(order, name, profiles),) for name in formats}
+    named = [_named(order, name, profiles) for name in dict.fromkeys(order.key_profiles)]
+    chosen = {name: tuple(k for k in named if k.image_format in (None, name)) or tuple(named) for name in formats}
+    for profile in named:
+        if all(profile not in keys for keys in chosen.values()):
+            raise RefusedError(
+                f"key profile {profile.id} signs {profile.image_format}, none of the images is that",
+                code=Code.KEY_PROFILE_MISMATCH,
+            )
+    return chosen
+
+
+def _the_only(order: Order, image_format: str, profiles: Sequence[KeyProfile]) -> KeyProfile:
+    fitting = [
+        k
+        for k in profiles
+        if k.state is State.ACTIVE and k.purpose is Purpose.FIRMWARE and k.image_format in (None, image_format)
+    ]
+    if len(fitting) == 1:
+        return fitting[0]
+    if fitting:
+        raise RefusedError(
+            f"{len(fitting)} keys of {order.scope} sign {image_format}: {', '.join(k.id for k in fitting)}",
+            code=Code.KEY_PROFILE_MISMATCH,
+            hint="choose with --key-profile; named several times, all of them sign",
+        )
+    others = ", ".join(f"{k.id} ({k.state}, {k.purpose}, {k.image_format or 'any format'})" for k in profiles)
+    raise RefusedError(
+        f"no active key of {order.scope} signs {image_format}",
+        code=Code.KEY_PROFILE_MISMATCH,
+        hint=f"its keys: {others or 'none'}; is the image what you think (`sealwright inspect`), or name its --format",
+    )
+
+
+def _named(order: Order, name: str, profiles: Sequence[KeyProfile]) -> KeyProfile:
+    for profile in profiles:
+        if profile.id in (name, f"{order.scope}/{name}"):
+            return profile
+    raise RefusedError(
+        f"{order.scope} has no key {name[:96]}",
+        code=Code.KEY_PROFILE_MISMATCH,
+        hint=f"its keys: {', '.join(k.id for k in profiles) or 'none'}",
+    )
+
+
+def find_target(name: str) -> TargetProfile:
+    """Return a target profile by name."""
+    if name == ANY.name:
+        return ANY
+    if name not in TARGETS:
+        raise ConfigurationError(
+            f"there is no target {name[:60]}", setting="--target", hint=f"targets: {', '.join(sorted(TARGETS))}"
+        )
+    return TARGETS[name]
+
+
+def wait(api: Api, digest: str, seconds: float) -> Status:
+    """Return where a request stands once that is final, or after ``seconds``; a restart of the server is bridged."""
+    deadline = time.monotonic() + seconds
+    while True:
+        left = deadline - time.monotonic()
+        try:
+            patience = min(MAX_WAIT_SECONDS, max(0, -int(-left // 1)))
+            status = api.get(Result, f"/v1/requests/{digest}/result", wait=patience).status
+        except UnavailableError:
+            if left <= 0:
+                raise
+            time.sleep(min(RETRY_SECONDS, left))
+            continue
+        if left <= 0 or state_of(status).is_final:
+            return status
+
+
+def state_of(status: Status) -> RequestState:
+    """Return the state that the server gives; ``FormatError`` if it is none."""
+    try:
+        return RequestState(status.state)
+    except ValueError:
+        raise FormatError(f"the server speaks of a state {status.state[:40]!r}", code=Code.INVALID_DOCUMENT) from None
+
+
+def check_signed(status: Status, resume: str) -> None:
+    """Return if the request is signed; ``UnavailableError`` while that can come, ``RefusedError`` once it cannot."""
+    state = state_of(status)
+    if state is RequestState.SIGNED:
+        return
+    detail = f": {status.detail}" if status.detail else ""
+    if not state.is_final:
+        raise UnavailableError(
+            f"request {status.id} is still {state}{detail}",
+            code=Code.STILL_WAITING,
+            retry_after_seconds=MAX_WAIT_SECONDS,
+            hint=f"resume with `{resume}`",
+        )
+    raise RefusedError(
+        f"request {status.id} is {state}{detail}", code=_code_of(state, status.detail), hint="request anew"
+    )
+
+
+def _code_of(state: RequestState, detail: str) -> Code:
+    if state is RequestState.EXPIRED:
+        return Code.REQUEST_EXPIRED
+    said = detail.partition(":")[0]
+    return Code(said) if state is RequestState.REFUSED and said in set(Code) else Code.VETOED
