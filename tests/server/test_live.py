@@ -1,21 +1,15 @@
 """The whole way over HTTP with real processes: requested, approved by two, logged, signed, logged, released."""
 
-import hashlib
-import os
-import time
-
 import pytest
 from tests.simulators.live import Live
 
-from sealwright.client.compose import new_request, new_vote, prepare_artifact, sign_document
-from sealwright.client.standing import fetch, needed
-from sealwright.core.images import MemorySource
+from sealwright.core import records
+from sealwright.core.errors import Code, RefusedError
 from sealwright.evidence.bundle import Dossier, TrustFile
-from sealwright.formats import FORMATS
 from sealwright.policy import documents as d
-from sealwright.policy.authorise import rules_of
-from sealwright.policy.sections import parse_section
-from sealwright.service.messages import PolicyAnswer, RequestAnswer, Result, SubmitBody, VoteBody
+from sealwright.policy.entries import IntentEntry, OutcomeEntry, parse_entry
+from sealwright.service.messages import EntriesAnswer, RequestAnswer, Result
+from sealwright.service.restrictions import Logged
 
 
 @pytest.fixture(scope="module")
@@ -25,46 +19,74 @@ def live(tmp_path_factory):
     live.stop()
 
 
-def rules(live, request):
+def entries(live):
     with live.api("ada") as api:
-        return rules_of(request, needed(fetch(api, live.trust)))[2]
+        return [parse_entry(e) for e in api.get(EntriesAnswer, "/v1/log/entries").entries]
 
 
-def test_signed_over_http(live):
-    image = b"firmware"
+def test_an_approved_request_is_signed_between_its_intent_and_its_outcome(live):
+    request, result = live.submit()
+    assert result.status.state == "waiting"
+    assert "quorum-not-met" in result.status.detail
+    before = len(entries(live))
+    live.approve(request, "ben", "cleo")
+    done = live.result(request)
+    assert done.status.state == "signed", done
+    assert len(done.signatures) == 1
+    logged = entries(live)[before:]
+    assert [type(entry) for entry in logged] == [IntentEntry, OutcomeEntry]
+    assert logged[0].request == result.status.digest
+    with live.api("ben") as api:
+        shown = api.get(RequestAnswer, f"/v1/requests/{request.id}")
+        assert records.parse(d.Request, shown.request.document) == request
+        assert len(shown.votes) == 2
+        assert api.get(Dossier, f"/v1/requests/{request.id}/dossier").signatures == done.signatures
+        assert api.get(TrustFile, "/v1/trust").as_of.size > live.trust.as_of.size
+
+
+def test_a_development_request_is_signed_at_once(live):
+    request, _ = live.submit(environment="development")
+    assert live.result(request).status.state == "signed"
+
+
+def test_one_approval_is_not_enough_and_a_second_by_the_same_person_neither(live):
+    request, _ = live.submit(image=b"one")
+    live.approve(request, "ben", "ben")
+    waiting = live.result(request, wait=1)
+    assert (waiting.status.state, waiting.signatures) == ("waiting", ())
+    assert "1 of 2" in waiting.status.detail
+    live.approve(request, "cleo")
+    assert live.result(request).status.state == "signed"
+
+
+def test_the_requester_cannot_approve(live):
+    request, _ = live.submit(image=b"own")
+    with pytest.raises(RefusedError) as refusal:
+        live.approve(request, "ada")
+    assert refusal.value.code is Code.REQUESTER_VOTED
+
+
+def test_a_veto_ends_a_request_and_is_proven_in_the_log(live):
+    request, _ = live.submit(image=b"bad")
+    live.approve(request, "ben")
+    with live.api("cleo") as api:
+        logged = api.post(Logged, f"/v1/requests/{request.id}/reject", live.ballot(request, "cleo", d.Decision.REJECT))
+    assert parse_entry(logged.entry).kind is d.RestrictionKind.VETO
+    assert live.result(request).status.state == "rejected"
+    with pytest.raises(RefusedError) as refusal:
+        live.approve(request, "dan")
+    assert refusal.value.code is Code.CONFLICT
+
+
+def test_the_same_request_again_is_the_same_request(live):
+    _, body = live.submission(image=b"firmware")
     with live.api("ada") as api:
-        answer = api.get(PolicyAnswer, "/v1/policy")
-        (profile,) = [s for s in map(parse_section, answer.sections) if s.id == "router/production/1"]
-        prepared = prepare_artifact(
-            MemorySource(image), "fw.bin", FORMATS["raw"], [profile], {"signing_time": int(time.time())}
-        )
-        request = new_request(
-            [prepared], log=live.configuration.origin, requester="ada", product="router", release="1",
-            environment=d.Environment.PRODUCTION, now=int(time.time()), lifetime_seconds=3600, entropy=os.urandom,
-        )  # fmt: skip
-        signed = sign_document(
-            request, instance=live.configuration.instance, identity=live.identities["ada"], signer="ada"
-        )
-        api.upload(MemorySource(image), hashlib.sha256(image).hexdigest())
-        result = api.post(Result, "/v1/requests", SubmitBody(request=signed))
-        assert result.status.state == "waiting"
-    for name in ("ben", "cleo"):
-        with live.api(name) as api:
-            shown = api.get(RequestAnswer, f"/v1/requests/{result.status.id}")
-            assert shown.request == signed
-            vote = new_vote(
-                request, instance=live.configuration.instance, rules=rules(live, request),
-                decision=d.Decision.APPROVE, person=name, now=int(time.time()), entropy=os.urandom,
-            )  # fmt: skip
-            body = VoteBody(
-                vote=sign_document(
-                    vote, instance=live.configuration.instance, identity=live.identities[name], signer=name
-                )
-            )
-            api.post(Result, f"/v1/requests/{result.status.id}/approve", body)
-    with live.api("ada") as api:
-        done = api.get(Result, f"/v1/requests/{result.status.id}/result", wait=20)
-        assert done.status.state == "signed", done
-        assert len(done.signatures) == 1
-        api.get(Dossier, f"/v1/requests/{result.status.id}/dossier")
-        api.get(TrustFile, "/v1/trust")
+        first = api.post(Result, "/v1/requests", body)
+        assert api.post(Result, "/v1/requests", body).status.digest == first.status.digest
+
+
+def test_a_request_before_its_image_is_refused(live):
+    _, body = live.submission(image=b"never uploaded")
+    with live.api("ada") as api, pytest.raises(RefusedError, match="not uploaded") as refusal:
+        api.post(Result, "/v1/requests", body)
+    assert refusal.value.code is Code.CONFLICT

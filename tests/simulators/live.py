@@ -7,6 +7,7 @@ import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import httpx
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -14,17 +15,30 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from sealwright.client import ssh
 from sealwright.client.api import Api, Connection
-from sealwright.client.compose import sign_document
+from sealwright.client.compose import new_request, new_vote, prepare_artifact, sign_document
 from sealwright.client.drafts import Draft
 from sealwright.client.settings import load_trust
+from sealwright.client.standing import fetch, needed
 from sealwright.core import records
 from sealwright.core.digests import NO_INSTANCE, document_digest
 from sealwright.core.envelopes import Envelope, SignatureKind
+from sealwright.core.images import MemorySource
 from sealwright.core.keys import Algorithm
 from sealwright.evidence.bundle import TrustFile
+from sealwright.formats import FORMATS
 from sealwright.policy import documents as d
+from sealwright.policy.authorise import rules_of
 from sealwright.policy.signatures import Namespace
-from sealwright.service.messages import Applied, ApplyBody, PolicyAnswer, ProposalAnswer, ProposeBody
+from sealwright.service.messages import (
+    Applied,
+    ApplyBody,
+    PolicyAnswer,
+    ProposalAnswer,
+    ProposeBody,
+    Result,
+    SubmitBody,
+    VoteBody,
+)
 from sealwright.wiring import ceremony, initialise
 from sealwright.wiring.configuration import Configuration, load
 
@@ -183,3 +197,53 @@ class Live:
             )
             api.post(Applied, "/v1/apply", ApplyBody(proposals=(made.digest,)))
         return self
+
+    def submission(
+        self, person: str = "ada", image: bytes = b"firmware", **changes: Any
+    ) -> tuple[d.Request, SubmitBody]:
+        """Compose and sign a request of ``person`` for a raw image in production."""
+        with self.api(person) as api:
+            in_force = needed(fetch(api, self.trust))
+        environment = changes.get("environment", d.Environment.PRODUCTION)
+        profile = in_force.sections.get(d.KeyProfile, f"router/{environment}/1")
+        assert profile is not None
+        now = int(time.time())
+        prepared = prepare_artifact(
+            MemorySource(image), "firmware.bin", FORMATS["raw"], [profile], {"signing_time": now}
+        )
+        request = new_request(
+            [prepared], log=in_force.origin, requester=person, product="router", release="1.0",
+            environment=d.Environment(environment), now=now, lifetime_seconds=3600, entropy=os.urandom,
+        )  # fmt: skip
+        instance, identity = self.configuration.instance, self.identities[person]
+        signed = sign_document(request, instance=instance, identity=identity, signer=person)
+        return request, SubmitBody(request=signed, messages=prepared.messages)
+
+    def submit(self, person: str = "ada", image: bytes = b"firmware", **changes: Any) -> tuple[d.Request, Result]:
+        """Upload the image and submit a request for it."""
+        request, body = self.submission(person, image, **changes)
+        with self.api(person) as api:
+            api.upload(MemorySource(image), request.artifacts[0].sha256)
+            return request, api.post(Result, "/v1/requests", body)
+
+    def ballot(self, request: d.Request, person: str, decision: d.Decision = d.Decision.APPROVE) -> VoteBody:
+        """Compose and sign a vote of ``person``."""
+        with self.api(person) as api:
+            _, _, rules = rules_of(request, needed(fetch(api, self.trust)))
+        vote = new_vote(
+            request, instance=self.configuration.instance, rules=rules, decision=decision, person=person,
+            now=int(time.time()), entropy=os.urandom,
+        )  # fmt: skip
+        instance, identity = self.configuration.instance, self.identities[person]
+        return VoteBody(vote=sign_document(vote, instance=instance, identity=identity, signer=person))
+
+    def approve(self, request: d.Request, *people: str) -> None:
+        """Have people approve a request."""
+        for person in people:
+            with self.api(person) as api:
+                api.post(Result, f"/v1/requests/{request.id}/approve", self.ballot(request, person))
+
+    def result(self, request: d.Request, person: str = "ada", wait: int = 20) -> Result:
+        """Wait for a request to be finished."""
+        with self.api(person) as api:
+            return api.get(Result, f"/v1/requests/{request.id}/result", wait=wait)
