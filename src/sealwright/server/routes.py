@@ -133,7 +133,11 @@ async def submit(call: Call) -> Result:
     accepted = context.desk.submit(body.request, body.messages, body.votes, call.caller.person)
     event = context.waiters.add(accepted.digest)
     try:
-        await asyncio.wrap_future(accepted.durable)
+        try:
+            await asyncio.wrap_future(accepted.durable)
+        except RefusedError as e:
+            if e.code is not Code.CONFLICT or not context.desk.has(accepted.digest, body.request, body.votes):
+                raise
         return await _result(call, accepted.digest, event)
     finally:
         context.waiters.remove(accepted.digest, event)

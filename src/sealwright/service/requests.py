@@ -129,6 +129,11 @@ class Desk:
         durable.add_done_callback(lambda done: None if done.exception() else self._place(live, is_new=True))
         return Accepted(digest=live.checked.digest, durable=durable)
 
+    def has(self, digest: str, signed: SignedDocument, votes: Sequence[SignedDocument]) -> bool:
+        """Whether exactly this was accepted before: its client had no answer and asks again."""
+        stored = self._documents.stored(digest) if self._documents.row(digest) else None
+        return stored is not None and stored.request == signed and {v for *_, v in stored.votes} >= set(votes)
+
     def approve(self, digest: str, signed: SignedDocument, person: str) -> Accepted:
         """Accept an approval by ``person``."""
         live = self.find(digest)
