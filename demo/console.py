@@ -67,4 +67,5 @@ class Desk:
 
 def _short(word: str) -> str:
     """Show file names without the folders of this machine."""
-    return Path(word).name if word.startswith("/") else word
+    before, equals, path = word.rpartition("=")
+    return before + equals + (Path(path).name if path.startswith("/") else path)

@@ -62,5 +62,6 @@ def _judge(name: str, command: list[str], good: str) -> tuple[str, bool, str]:
         return name, True, good
     if not lines:
         raise UnexpectedError(f"{name} said nothing and ended with {done.returncode}")
-    telling = [x for x in lines if any(w in x.lower() for w in ("fail", "mismatch", "invalid", "error", "doesn't"))]
+    words = ("doesn't match", "mismatch", "content verify", "invalid hash", "failure", "failed")
+    telling = [line for word in words for line in lines if word in line.lower()]
     return name, False, (telling or lines)[0]

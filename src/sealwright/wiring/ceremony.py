@@ -21,6 +21,7 @@ from sealwright.wiring.configuration import Configuration, KeystoreSetting, Part
 from sealwright.wiring.initialise import write_secret
 
 CERTIFICATE_DAYS = 3650
+MAX_COMMON_NAME = 64  # RFC 5280, appendix A.1, ub-common-name
 SECRET_BYTES = 16  # in hex 32 characters: as long as a PIN may be on common tokens
 
 
@@ -97,11 +98,10 @@ def ensure_secret(source: str) -> None:
 
 def create_key(configuration: Configuration, order: KeyOrder) -> KeyProfile:
     """Make a key in its partition and return its profile for the policy."""
-    product, environment, _ = split_profile(order.profile)
     ceremony = _open(configuration, partition_name(order.profile))
     now = datetime.now(UTC)
     template = CertificateTemplate(
-        common_name=f"{product} {environment} firmware signing ({order.profile})",
+        common_name=order.profile[-MAX_COMMON_NAME:],
         not_before=now - timedelta(minutes=5),
         not_after=now + timedelta(days=CERTIFICATE_DAYS),
     )
