@@ -18,7 +18,7 @@ from contextlib import closing
 import pytest
 from tests.conftest import PROJECT
 from tests.simulators import crashing
-from tests.simulators.live import Live
+from tests.simulators.live import Live, free_port
 
 from sealwright.client.assembly import assemble
 from sealwright.client.compose import new_request, new_restriction, new_vote, prepare_artifact, sign_document
@@ -36,8 +36,11 @@ from sealwright.policy.authorise import rules_of
 from sealwright.policy.entries import IntentEntry, OutcomeEntry, RestrictionEntry, parse_entry
 from sealwright.policy.sections import parse_section
 from sealwright.service.messages import (
+    Applied,
+    ApplyBody,
     Health,
     PolicyAnswer,
+    ProposalsAnswer,
     RequestAnswer,
     RestrictBody,
     Result,
@@ -124,6 +127,13 @@ class Case:
                 lambda: api.post(Result, f"/v1/requests/{self.id}/approve", VoteBody(vote=self.votes[person]))
             )
 
+    def intents(self) -> list:
+        return [e for e in entries_of(self.live) if isinstance(e, IntentEntry) and e.request == self.digest]
+
+    def finish_from_start(self) -> None:
+        assert self.submit("ben", "cleo")
+        self.finish()
+
     def finish(self) -> None:
         """The request ends signed, and its evidence verifies."""
         deadline = time.monotonic() + FINISH_SECONDS
@@ -136,10 +146,12 @@ class Case:
 
 
 def answered(call) -> bool:
+    """Make a call; return whether the server lived to answer it."""
     try:
         call()
     except UnavailableError as e:
-        assert e.code is Code.SERVER_UNAVAILABLE
+        if e.code is not Code.SERVER_UNAVAILABLE:
+            raise
         return False
     return True
 
@@ -197,7 +209,8 @@ def test_a_server_killed_at_any_point_loses_nothing_it_accepted(live, point):
         try:
             kept = api.get(RequestAnswer, f"/v1/requests/{case.id}")
         except RefusedError as e:
-            assert e.code is Code.NOT_FOUND
+            if e.code is not Code.NOT_FOUND:
+                raise
             kept = None
     if point == "before-request-commit":
         assert kept is None
@@ -213,6 +226,8 @@ def test_a_server_killed_at_any_point_loses_nothing_it_accepted(live, point):
         assert case.submit("ben", "cleo"), "the same again is the same request"
     case.finish()
     check_everything(live)
+    if point in ("after-signatures-commit", *VOTE_POINTS):
+        assert len(case.intents()) == 1, "what was finished, or not begun, is signed once"
 
 
 @pytest.mark.parametrize("point", crashing.SIGNER_POINTS)
@@ -228,3 +243,133 @@ def test_a_signer_killed_at_any_point_leaves_a_request_that_is_signed_later(live
     live.start("signer")
     case.finish()
     check_everything(live)
+
+
+def test_both_killed_at_once_leave_a_request_that_is_signed_later(live):
+    case = Case(live, "both")
+    live.arm("after-outcome-append")
+    case.submit("ben", "cleo")
+    live.await_death("server")
+    live.kill("signer")
+    check_everything(live)
+    live.start()
+    case.finish()
+    check_everything(live)
+
+
+@pytest.mark.parametrize("point", crashing.RESTRICTION_POINTS)
+def test_a_veto_that_was_taken_in_is_logged_after_the_restart(live, point):
+    case = Case(live, point)
+    assert case.submit("ben")
+    live.arm(point)
+    with live.api("dan") as api:
+        body = VoteBody(vote=case.votes["dan"])
+        assert not answered(lambda: api.post(Logged, f"/v1/requests/{case.id}/reject", body))
+    live.await_death("server")
+    check_everything(live)
+    live.start("server")
+    vetoes = [e for e in entries_of(live) if isinstance(e, RestrictionEntry) and e.subject == case.digest]
+    assert {(e.kind, e.person) for e in vetoes} == {(d.RestrictionKind.VETO, "dan")}
+    with live.api("ada") as api:
+        assert api.get(Result, f"/v1/requests/{case.id}/result").status.state == "rejected"
+    with pytest.raises(RefusedError, match="is rejected"):
+        case.approve("cleo")
+    assert not case.intents()
+
+
+def test_a_revocation_that_was_taken_in_is_logged_after_the_restart(live):
+    with live.api("dan") as api:
+        document = new_restriction(
+            d.RestrictionKind.REVOKE_PERSON, "dan", person="dan", reason="key lost", now=int(time.time()),
+            entropy=os.urandom,
+        )  # fmt: skip
+        live.arm("after-restriction-commit")
+        body = RestrictBody(restriction=live.sign(document, "dan"))
+        assert not answered(lambda: api.post(Logged, "/v1/restrictions", body))
+    live.await_death("server")
+    live.start("server")
+    assert [e.subject for e in entries_of(live) if isinstance(e, RestrictionEntry) and "revoke" in e.kind] == ["dan"]
+    with pytest.raises(RefusedError, match="knows nobody with key"), live.api("dan") as api:
+        api.get(Health, "/v1/status")
+
+
+@pytest.mark.parametrize("point", crashing.POLICY_POINTS)
+def test_a_policy_is_in_force_or_still_proposed_after_a_crash(live, point):
+    product = f"p-{point[:6]}-x"
+    live.arm(point)
+    with pytest.raises(UnavailableError):
+        live.found_policy(product=product)
+    live.await_death("server")
+    live.start("server")
+    with live.api("root-a") as api:
+        proposals = api.get(ProposalsAnswer, "/v1/proposals").proposals
+        newest = max(proposals, key=lambda p: records.parse(d.Policy, p.signed.document).version)
+        if point == "before-policy-append":
+            assert newest.state == "open"
+            api.post(Applied, "/v1/apply", ApplyBody(proposals=(newest.digest,)))
+        else:
+            assert newest.state == "applied"
+        sections = [parse_section(data).id for data in api.get(PolicyAnswer, "/v1/policy").sections]
+    assert f"{product}/production" in sections
+    check_everything(live)
+
+
+def test_a_second_server_on_the_same_instance_is_refused(live):
+    folder = live.folder / "i"
+    again = [sys.executable, "-m", "sealwright.wiring", "server", str(folder)]
+    same_port = subprocess.run(again, capture_output=True, text=True, timeout=30, check=False)
+    assert same_port.returncode == 78
+    assert f"cannot listen on port {live.configuration.port}" in same_port.stderr
+    settings = folder / "sealwright.toml"
+    before = settings.read_text()
+    settings.write_text(before.replace(f"port = {live.configuration.port}", f"port = {free_port()}"))
+    try:
+        other_port = subprocess.run(again, capture_output=True, text=True, timeout=30, check=False)
+    finally:
+        settings.write_text(before)
+    assert other_port.returncode == 75
+    assert "another process writes this log" in other_port.stderr
+    again[3] = "signer"
+    signer = subprocess.run(again, capture_output=True, text=True, timeout=30, check=False)
+    assert signer.returncode == 78
+    assert "another signer with this memory is running" in signer.stderr
+    Case(live, "still running").finish_from_start()
+
+
+def test_an_old_copy_of_the_database_is_refused_by_the_server_and_with_its_guard_by_the_signer(live):
+    """The last test here: it leaves an installation that cannot go on."""
+    configuration = live.configuration
+    live.stop()
+    old = live.folder / "old"
+    old.mkdir()
+    for path in (configuration.log_database, configuration.documents_database):
+        with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(old / path.name)) as copy:
+            source.backup(copy)
+    shutil.copytree(configuration.guard, old / "guard")
+    live.start()
+    Case(live, "after the copy").finish_from_start()
+    live.stop()
+    for path in (configuration.log_database, configuration.documents_database):
+        for suffix in ("-wal", "-shm"):
+            path.with_name(path.name + suffix).unlink(missing_ok=True)
+        shutil.copy(old / path.name, path)
+    command = [sys.executable, "-m", "sealwright.wiring", "server", str(live.folder / "i")]
+    refused = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    assert refused.returncode == 77
+    assert "were published" in refused.stderr
+    assert "successor log" in refused.stderr
+    entries_of(live)  # it can still be read and adds up
+
+    shutil.rmtree(configuration.guard)
+    shutil.copytree(old / "guard", configuration.guard)
+    live.start()
+    case = Case(live, "from the past")
+    assert case.submit("ben", "cleo")
+    deadline = time.monotonic() + DEATH_SECONDS
+    with live.api("ada") as api:
+        while (status := api.get(Health, "/v1/status")).status == "ok":
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+        assert status.detail.startswith("log-inconsistent")
+        assert "were followed before" in status.detail or "differs from the one followed" in status.detail
+        assert api.get(Result, f"/v1/requests/{case.id}/result").status.state == "signing"

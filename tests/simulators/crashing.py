@@ -14,9 +14,14 @@ from pathlib import Path
 from typing import Any
 
 FILE_NAME = "crash"
-_armed = Path()
-_now = ""
-"""What this process is about at present: ``intent``, ``outcome`` and so on."""
+
+
+class Process:
+    """This process: the file that arms a point, and what it is about at present (``intent``, ``outcome`` ...)."""
+
+    armed = Path()
+    now = ""
+
 
 SERVER_POINTS = (
     "before-request-commit",
@@ -72,11 +77,11 @@ def is_armed(folder: Path) -> bool:
 def reach(point: str) -> None:
     """Die here if this point is armed."""
     try:
-        if _armed.read_text() != point:
+        if Process.armed.read_text() != point:
             return
     except FileNotFoundError:
         return
-    _armed.unlink()
+    Process.armed.unlink()
     os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -88,12 +93,12 @@ def around(owner: Any, name: str, before: str = "", after: str = "", when: Calla
     def wrapped(*args: Any, **keywords: Any) -> Any:
         if when is not None and not when(*args, **keywords):
             return original(*args, **keywords)
-        reach(before.format(now=_now))
+        reach(before.format(now=Process.now))
         result = original(*args, **keywords)
         if isinstance(result, Future):
-            result.add_done_callback(lambda _: reach(after.format(now=_now)))
+            result.add_done_callback(lambda _: reach(after.format(now=Process.now)))
         else:
-            reach(after.format(now=_now))
+            reach(after.format(now=Process.now))
         return result
 
     setattr(owner, name, wrapped)
@@ -105,8 +110,7 @@ def about(owner: Any, name: str, what: Callable[..., str]) -> None:
 
     @functools.wraps(original)
     def wrapped(*args: Any, **keywords: Any) -> Any:
-        global _now
-        _now = what(*args, **keywords) or _now
+        Process.now = what(*args, **keywords) or Process.now
         return original(*args, **keywords)
 
     setattr(owner, name, wrapped)
@@ -162,10 +166,9 @@ def prepare_signer() -> None:
 
 
 def main(name: str, folder: Path) -> int:
-    global _armed
     from sealwright.wiring.__main__ import main as run
 
-    _armed = folder.parent / FILE_NAME
+    Process.armed = folder.parent / FILE_NAME
     prepare_server() if name == "server" else prepare_signer()
     return run([name, str(folder)])
 

@@ -77,13 +77,29 @@ def apply(ledger: Ledger, desk: Desk, documents: DocumentStore, digests: Sequenc
             root = RootInForce(root=document, digest=digest, index=-1)
             entries.append(GrantingEntry(entry="root", format=1, signed=proposal.signed))
         else:
-            open_policy(proposal.signed, root.root, root.digest, ledger.instance)
+            policy, _ = open_policy(proposal.signed, root.root, root.digest, ledger.instance)
+            if policy.version <= ledger.state.newest_policy_version:
+                # It would be logged, be ignored by everybody, and be called applied.
+                raise RefusedError(
+                    f"policy version {policy.version} is not newer than {ledger.state.newest_policy_version}, in force",
+                    code=Code.POLICY_NOT_CURRENT,
+                    hint="propose it again on top of the policy in force",
+                )
             entries.append(GrantingEntry(entry="policy", format=1, signed=proposal.signed))
     first = ledger.append(entries)
     for proposal in proposals:
         documents.put_proposal(replace(proposal, state="applied")).result()
     desk.review()
     return first
+
+
+def finish_interrupted(ledger: Ledger, documents: DocumentStore) -> None:
+    """Mark as applied what was logged before a crash and not marked."""
+    state = ledger.state
+    in_force = {found.digest for found in (state.root, state.policy) if found is not None}
+    for proposal in documents.proposals():
+        if proposal.state == "open" and proposal.digest in in_force:
+            documents.put_proposal(replace(proposal, state="applied")).result()
 
 
 def find(documents: DocumentStore, digest: str) -> Proposal:

@@ -19,11 +19,11 @@ from sealwright.outside import SystemClock, SystemEntropy
 from sealwright.server.application import make_application
 from sealwright.server.context import Context, Waiters
 from sealwright.server.routes import ROUTES
+from sealwright.service import proposals, restrictions
 from sealwright.service.ledger import Ledger
 from sealwright.service.login import Logins
 from sealwright.service.pump import Pump
 from sealwright.service.requests import Desk
-from sealwright.service.restrictions import finish_interrupted
 from sealwright.storage.blobs import Blobs
 from sealwright.storage.documents import Documents
 from sealwright.storage.log import LogStore
@@ -47,7 +47,8 @@ def build(configuration: Configuration, undo: ExitStack) -> Context:
     documents = Documents(configuration.documents_database)
     undo.callback(documents.close)
     ledger = Ledger(instance=configuration.instance, log=store, documents=documents)
-    finish_interrupted(ledger, documents)
+    restrictions.finish_interrupted(ledger, documents)
+    proposals.finish_interrupted(ledger, documents)
     images, waiters, wake = Blobs(configuration.images), Waiters(), threading.Event()
     desk = Desk(
         ledger=ledger,
