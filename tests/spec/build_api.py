@@ -22,7 +22,7 @@ WHO = {CallScope.ANYBODY: "anybody", CallScope.MEMBER: "member", CallScope.ADMIN
 OPENING = f"""# The HTTP API
 
 ```
-curl http://127.0.0.1:8470/health
+curl http://127.0.0.1:8710/health
 ```
 
 This page is made from the table in `src/sealwright/server/routes.py`; `GET /openapi.json` says the same to programs.
