@@ -25,7 +25,8 @@ def test_the_first_signature_works_as_written(tmp_path: Path):
     require_tool("ssh-keygen")
     require_tool("openssl")
     # Beside the walk's folder lies the checkout in the README's story; here, what it uses of it.
-    shutil.copytree(PROJECT / "tests" / "independent", tmp_path / "tests" / "independent")
+    for part in ("tests/independent", "docs/spec"):
+        shutil.copytree(PROJECT / part, tmp_path / part)
     # Another instance may run on this machine: the port is the only word that is changed.
     script = "set -eu\n" + walk().replace("8470", str(free_port()))
     environment = {k: v for k, v in os.environ.items() if not k.startswith("SEALWRIGHT_")}

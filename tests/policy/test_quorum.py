@@ -10,7 +10,7 @@ from tests.simulators.instance import Instance
 
 from sealwright.core.errors import Code, RefusedError
 from sealwright.policy import documents as d
-from sealwright.policy.authorise import Ballot, check_quorum
+from sealwright.policy.authorise import Ballot, check_demands
 
 INSTANCE = Instance()
 SCOPE = INSTANCE.sections["scope", "router/production"]
@@ -34,7 +34,7 @@ def ballot(name: str, *roles: str, recomputed: bool = True) -> Ballot:
 
 def is_met(groups: tuple[d.QuorumGroup, ...], ballots: tuple[Ballot, ...]) -> bool:
     try:
-        check_quorum(replace(SCOPE, quorum=groups), ballots)
+        check_demands(replace(SCOPE, quorum=groups), ballots)
     except RefusedError as error:
         if error.code is not Code.QUORUM_NOT_MET:
             raise
@@ -93,7 +93,7 @@ def test_the_refusal_says_what_is_missing():
     with pytest.raises(
         RefusedError, match=r"1 of 2 approvals by distinct people with a role in \['release'\]"
     ) as error:
-        check_quorum(replace(SCOPE, quorum=(group("release", approvals=2),)), (ballot("ben", "release"),))
+        check_demands(replace(SCOPE, quorum=(group("release", approvals=2),)), (ballot("ben", "release"),))
     assert "ask 1 more" in error.value.hint
 
 

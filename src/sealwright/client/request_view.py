@@ -75,10 +75,10 @@ class RequestView:
     @property
     def missing(self) -> str:
         """What the quorum still needs; empty when it is met."""
-        if self.rules is None:
+        if self.rules is None or self.checked is None:
             return ""
         try:
-            check_quorum(self.rules.scope, self.ballots)
+            check_quorum(self.rules.scope, self.checked, self.ballots)
         except RefusedError as e:
             return e.message
         return ""

@@ -125,8 +125,7 @@ def evaluate(documents: Documents, standing: Standing, *, now: int) -> Approved:
             code=Code.GATES_NOT_MET,
         )
     ballots = tuple(check_vote(vote, checked, rules, standing, now=now) for vote in documents.votes)
-    check_quorum(scope, ballots)
-    _check_two_people(scope, checked, ballots)
+    check_quorum(scope, checked, ballots)
     return Approved(
         request=checked.request,
         request_digest=checked.digest,
@@ -288,7 +287,15 @@ def check_vote(signed: SignedDocument, checked: CheckedRequest, rules: str, stan
     return Ballot(vote=vote, digest=digest, person=person, authenticator=authenticator)
 
 
-def check_quorum(scope: Scope, ballots: tuple[Ballot, ...]) -> None:
+def check_quorum(scope: Scope, checked: CheckedRequest, ballots: tuple[Ballot, ...]) -> None:
+    """Raise ``RefusedError`` (``quorum-not-met``) unless these ballots meet the scope's quorum, and two people stand
+    behind the request in production.
+    """
+    check_demands(scope, ballots)
+    _check_two_people(scope, checked, ballots)
+
+
+def check_demands(scope: Scope, ballots: tuple[Ballot, ...]) -> None:
     """Distinct people for every demand: any set of demands needs as many people as it asks for (Hall's theorem)."""
     demands = [
         (frozenset(group.roles), need, recomputed)

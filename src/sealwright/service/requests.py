@@ -200,7 +200,7 @@ class Desk:
         try:
             with self._mutex:
                 self._refresh(live)
-            check_quorum(live.scope, tuple(ballot for ballot, _ in live.ballots.values()))
+            check_quorum(live.scope, live.checked, tuple(ballot for ballot, _ in live.ballots.values()))
         except SealwrightError as e:
             with self._mutex:
                 self._taken.discard(live.checked.digest)
@@ -301,8 +301,8 @@ class Desk:
         """Make a request known, and ready if it has its quorum.  One that has ended meanwhile stays ended."""
         digest = live.checked.digest
         try:
-            check_quorum(live.scope, tuple(ballot for ballot, _ in live.ballots.values()))
-            state = RequestState.SIGNING
+            check_quorum(live.scope, live.checked, tuple(ballot for ballot, _ in live.ballots.values()))
+            state, live.detail = RequestState.SIGNING, ""
         except RefusedError as e:
             state, live.detail = RequestState.WAITING, f"{e.code}: {e.message}"
         with self._mutex:
