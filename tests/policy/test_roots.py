@@ -63,14 +63,20 @@ def test_a_sound_root_is_not(changes):
     check_root(replace(INSTANCE.root, **changes))
 
 
-@pytest.mark.parametrize("key", ["log.example/acme+00000000+" + "A" * 44, LOG.key[:-4] + "AAAA", LOG.key + "AAAA"])
+@pytest.mark.parametrize(
+    "key",
+    ["log.example/acme+00000000+" + "A" * 44, LOG.key[:-4] + "AAAA", LOG.key + "AAAA"],
+    ids=["another key id", "another key", "too long"],
+)
 def test_a_verifier_key_that_is_none_is_refused(key):
     with pytest.raises(FormatError):
         check_root(replace(INSTANCE.root, logs=(replace(LOG, key=key),)))
 
 
 @pytest.mark.parametrize(
-    "key", ["ssh-ed25519 AAAA", "rubbish rubbish rubbish", INSTANCE.people["ada"].key.line() + " x"]
+    "key",
+    ["ssh-ed25519 AAAA", "rubbish rubbish rubbish", INSTANCE.people["ada"].key.line() + " x"],
+    ids=["cut", "rubbish", "comment"],
 )
 def test_an_administrators_key_that_is_none_is_refused(key):
     with pytest.raises(FormatError):
