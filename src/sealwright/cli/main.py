@@ -39,15 +39,33 @@ class Command:
 
 
 COMMANDS: dict[str, dict[str, Command]] = {
+    "Signing": {
+        "connect": Command("sealwright.cli.connection:connect", "where the server is, what to trust, who you are"),
+        "sign": Command("sealwright.cli.signing:sign", "ask for signatures, and with --wait bring them home"),
+        "request": Command("sealwright.cli.requests:request", "list, show, check, approve, reject, fetch requests"),
+    },
     "Images": {
         "inspect": Command("sealwright.cli.offline:inspect", "what an image is, what is signed, by whom", is_lean=True),
         "verify": Command("sealwright.cli.offline:verify", "check an image with its evidence, offline", is_lean=True),
+    },
+    "Record": {
+        "log": Command("sealwright.cli.log:log", "the log: its head, its entries, proofs"),
+        "impact": Command("sealwright.cli.impact:impact", "what a key signed, for whom, who approved"),
     },
     "Administration": {
         "people": Command("sealwright.cli.people:people", "people, their keys and roles"),
         "product": Command("sealwright.cli.product:product", "products and the rules of their environments"),
         "key": Command("sealwright.cli.key:key", "make, import, list, show and revoke signing keys"),
         "policy": Command("sealwright.cli.policy:policy", "what is in force, the draft, proposals"),
+    },
+    "Operation": {
+        "init": Command("sealwright.cli.instance:init", "make a new installation: root, log, signer"),
+        "up": Command("sealwright.cli.instance:up", "run server and signer on this machine"),
+        "server": Command("sealwright.cli.instance:server", "run the server alone"),
+        "signer": Command("sealwright.cli.instance:signer", "run the signer alone"),
+        "doctor": Command("sealwright.cli.care:doctor", "what is wrong with an instance, and how to mend it"),
+        "backup": Command("sealwright.cli.care:backup", "copy an instance while it runs"),
+        "restore": Command("sealwright.cli.care:restore", "go on from a backup, if that forks nothing"),
     },
     "Other": {
         "version": Command("sealwright.cli.offline:version", "say which version this is", is_lean=True),
