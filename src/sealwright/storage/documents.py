@@ -18,32 +18,33 @@ from sealwright.service.ports import Attempt, Proposal, RequestRow, RequestState
 from sealwright.storage.group_commit import GroupCommit, Statement, connect
 
 SCHEMA_VERSION = 1
+# Rows of one request lie together: large ones by rowid, slots by the request's number.  Digests are random, and a table
+# or index sorted by them costs a page of its own for each insert.
 _SCHEMA = """
-CREATE TABLE document (digest TEXT PRIMARY KEY, type TEXT NOT NULL, signed BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE document (digest TEXT PRIMARY KEY, type TEXT NOT NULL, signed BLOB NOT NULL);
 CREATE TABLE request (
-    digest TEXT PRIMARY KEY, id TEXT NOT NULL UNIQUE, product TEXT NOT NULL, environment TEXT NOT NULL,
-    release TEXT NOT NULL, requester TEXT NOT NULL, created INTEGER NOT NULL, expires INTEGER NOT NULL,
-    state TEXT NOT NULL, detail TEXT NOT NULL);
+    number INTEGER PRIMARY KEY, digest TEXT NOT NULL UNIQUE, id TEXT NOT NULL UNIQUE, product TEXT NOT NULL,
+    environment TEXT NOT NULL, release TEXT NOT NULL, requester TEXT NOT NULL, created INTEGER NOT NULL,
+    expires INTEGER NOT NULL, state TEXT NOT NULL, detail TEXT NOT NULL);
 CREATE INDEX request_by_state ON request (state, created);
 CREATE INDEX request_by_product ON request (product, environment, created);
 CREATE TABLE slot (
-    request TEXT NOT NULL REFERENCES request, position INTEGER NOT NULL, artifact TEXT NOT NULL, sha256 TEXT NOT NULL,
-    key_profile TEXT NOT NULL, key TEXT NOT NULL, PRIMARY KEY (request, position)) WITHOUT ROWID;
+    request INTEGER NOT NULL REFERENCES request, position INTEGER NOT NULL, artifact TEXT NOT NULL,
+    sha256 TEXT NOT NULL, key_profile TEXT NOT NULL, key TEXT NOT NULL, PRIMARY KEY (request, position)) WITHOUT ROWID;
 CREATE INDEX slot_by_profile ON slot (key_profile, request);
 CREATE INDEX slot_by_key ON slot (key, request);
 CREATE INDEX slot_by_image ON slot (sha256, request);
 CREATE TABLE message (
-    request TEXT NOT NULL REFERENCES request, position INTEGER NOT NULL, content BLOB NOT NULL,
+    request TEXT NOT NULL REFERENCES request (digest), position INTEGER NOT NULL, content BLOB NOT NULL,
     PRIMARY KEY (request, position));
 CREATE TABLE vote (
-    request TEXT NOT NULL REFERENCES request, digest TEXT NOT NULL, person TEXT NOT NULL, decision TEXT NOT NULL,
-    PRIMARY KEY (request, digest)) WITHOUT ROWID;
+    request TEXT NOT NULL REFERENCES request (digest), digest TEXT NOT NULL, person TEXT NOT NULL,
+    decision TEXT NOT NULL, PRIMARY KEY (request, digest)) WITHOUT ROWID;
 CREATE TABLE attempt (
-    intent_index INTEGER PRIMARY KEY, request TEXT NOT NULL REFERENCES request, outcome TEXT, outcome_index INTEGER,
-    votes TEXT NOT NULL);
-CREATE INDEX attempt_by_request ON attempt (request, intent_index);
+    intent_index INTEGER PRIMARY KEY, request TEXT NOT NULL REFERENCES request (digest), outcome TEXT,
+    outcome_index INTEGER, votes TEXT NOT NULL);
 CREATE TABLE signature (
-    request TEXT NOT NULL REFERENCES request, position INTEGER NOT NULL, intent_index INTEGER NOT NULL,
+    request TEXT NOT NULL REFERENCES request (digest), position INTEGER NOT NULL, intent_index INTEGER NOT NULL,
     value BLOB NOT NULL, PRIMARY KEY (request, position)) WITHOUT ROWID;
 CREATE TABLE policy_section (
     policy TEXT NOT NULL, position INTEGER NOT NULL, content BLOB NOT NULL, PRIMARY KEY (policy, position));
@@ -103,7 +104,7 @@ class Documents:
         statements: list[Statement] = [
             _document(row.digest, "request", stored.request),
             (
-                "INSERT INTO request VALUES (?,?,?,?,?,?,?,?,?,?)",
+                "INSERT INTO request VALUES (NULL,?,?,?,?,?,?,?,?,?,?)",
                 (
                     row.digest,
                     row.id,
@@ -119,7 +120,10 @@ class Documents:
             ),
         ]
         statements += [
-            ("INSERT INTO slot VALUES (?,?,?,?,?,?)", (row.digest, i, s.artifact, s.sha256, s.key_profile, s.key))
+            (
+                "INSERT INTO slot SELECT number,?,?,?,?,? FROM request WHERE digest=?",
+                (i, s.artifact, s.sha256, s.key_profile, s.key, row.digest),
+            )
             for i, s in enumerate(row.slots)
         ]
         statements += [
@@ -153,7 +157,7 @@ class Documents:
             where += "product=? AND "
             wanted.append(product)
         if image:
-            where += "digest IN (SELECT request FROM slot WHERE sha256=?) AND "
+            where += "number IN (SELECT request FROM slot WHERE sha256=?) AND "
             wanted.append(image)
         sql = f"SELECT * FROM request WHERE {where}created<? ORDER BY created DESC, digest LIMIT ?"  # noqa: S608 - marks only
         return [_row(found) for found in self._all(sql, *wanted, before, limit)]
@@ -182,7 +186,7 @@ class Documents:
     def requests_by_key(self, name: str, since: int) -> list[str]:
         """Return digests of requests with a slot of this key profile, or key fingerprint, created since then."""
         sql = (
-            "SELECT DISTINCT r.digest, r.created FROM slot s JOIN request r ON r.digest = s.request"
+            "SELECT DISTINCT r.digest, r.created FROM slot s JOIN request r ON r.number = s.request"
             " WHERE (s.key_profile=? OR s.key=?) AND r.created>=? ORDER BY r.created"
         )
         return [digest for digest, _ in self._all(sql, name, name, since)]
@@ -352,7 +356,7 @@ def _signed(blob: bytes) -> SignedDocument:
 
 
 def _row(found: Sequence[Any]) -> RequestRow:
-    digest, request_id, product, environment, release, requester, created, expires, state, detail = found
+    _, digest, request_id, product, environment, release, requester, created, expires, state, detail = found
     return RequestRow(
         digest=digest,
         id=request_id,

@@ -8,6 +8,8 @@ import sqlite3
 import threading
 from collections.abc import Sequence
 from concurrent.futures import Future
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,8 @@ from sealwright.core.errors import Code, RefusedError, UnavailableError
 
 Statement = tuple[str, tuple[Any, ...]]
 MAX_BATCH = 512
+CACHE_KIB = 32 * 1024
+CHECKPOINT_PAGES = 4000  # 16 MiB of WAL: a page that changes often is written back less often
 
 
 def connect(path: Path) -> sqlite3.Connection:
@@ -23,6 +27,8 @@ def connect(path: Path) -> sqlite3.Connection:
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA foreign_keys = ON")
+    connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
+    connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
     return connection
 
 
@@ -65,10 +71,9 @@ class GroupCommit:
                 return
 
     def _commit(self, batch: list[tuple[Sequence[Statement], "Future[None]"]]) -> None:
-        answers: list[Exception | None] = []
+        answers: Sequence[Exception | None] = []
         try:
-            self._connection.execute("BEGIN IMMEDIATE")
-            answers = [self._attempt(statements) for statements, _ in batch]
+            answers = self._perform([statements for statements, _ in batch])
             self._connection.execute("COMMIT")
         except Exception as e:  # noqa: BLE001 - whatever it is, those who wait hear of it and the next batch goes on
             if self._connection.in_transaction:
@@ -81,15 +86,30 @@ class GroupCommit:
             else:
                 future.set_exception(answer)
 
+    def _perform(self, batch: Sequence[Sequence[Statement]]) -> Sequence[Exception | None]:
+        """Run submissions in one transaction; only when one conflicts, which is rare, each behind its own savepoint."""
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            for statements in batch:
+                self._run_statements(statements)
+        except sqlite3.IntegrityError:
+            self._connection.execute("ROLLBACK")
+            self._connection.execute("BEGIN IMMEDIATE")
+            return [self._attempt(statements) for statements in batch]
+        return [None] * len(batch)
+
     def _attempt(self, statements: Sequence[Statement]) -> Exception | None:
         """Run one submission so that its failure is its own."""
         self._connection.execute("SAVEPOINT submission")
         try:
-            for sql, parameters in statements:
-                self._connection.execute(sql, parameters)
+            self._run_statements(statements)
         except sqlite3.IntegrityError as e:
             self._connection.execute("ROLLBACK TO submission")
             self._connection.execute("RELEASE submission")
             return RefusedError(f"it is there already ({e})", code=Code.CONFLICT)
         self._connection.execute("RELEASE submission")
         return None
+
+    def _run_statements(self, statements: Sequence[Statement]) -> None:
+        for sql, alike in groupby(statements, itemgetter(0)):
+            self._connection.executemany(sql, [parameters for _, parameters in alike])
