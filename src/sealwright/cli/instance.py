@@ -94,6 +94,7 @@ def up(folder: Folder) -> None:
 def server(folder: Folder) -> None:
     """Run the server alone, as systemd does."""
     with server_parts():
+        import sealwright.wiring.server  # noqa: F401 - here, so that what is missing is said as such
         from sealwright.wiring.__main__ import serve
     serve("server", folder)
 
