@@ -4,7 +4,6 @@ The signer runs it before it signs (``now`` is its clock), clients and auditors 
 Every refusal names the rule, what was found, and what would satisfy it.  Specification: ``docs/spec/authorise.md``.
 """
 
-from collections import Counter
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -193,16 +192,16 @@ def _check_requester(signed: SignedDocument, request: Request, digest: str, stan
 
 
 def _check_slots(request: Request) -> None:
-    names = Counter(artifact.name for artifact in request.artifacts)
-    if names.most_common(1)[0][1] > 1:
+    names = {artifact.name for artifact in request.artifacts}
+    if len(names) < len(request.artifacts):
         raise RefusedError("an artifact name is there twice", code=Code.SLOT_INVALID)
-    for alike in (
-        Counter((s.artifact, s.slot) for s in request.slots),
-        Counter((s.artifact, s.key_profile, s.digest) for s in request.slots),
-    ):
-        if alike.most_common(1)[0][1] > 1:
-            raise RefusedError(f"slot {alike.most_common(1)[0][0][1]} is there twice", code=Code.SLOT_INVALID)
-    if {s.artifact for s in request.slots} != names.keys():
+    places = [(s.artifact, s.slot) for s in request.slots]
+    messages = [(s.artifact, s.key_profile, s.digest) for s in request.slots]
+    for alike in (places, messages):
+        if len(set(alike)) < len(alike):
+            twice = next(i for i, one in enumerate(alike) if one in alike[:i])
+            raise RefusedError(f"slot {request.slots[twice].slot} is there twice", code=Code.SLOT_INVALID)
+    if {s.artifact for s in request.slots} != names:
         raise RefusedError("an artifact has no slot, or a slot no artifact", code=Code.SLOT_INVALID)
 
 

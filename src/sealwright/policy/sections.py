@@ -29,6 +29,7 @@ from sealwright.policy.signatures import public_key_of
 from sealwright.translog import merkle
 
 S = TypeVar("S", bound=Section)
+_NAMES: dict[type[object], str] = {kind: name for name, kind in SECTION_KINDS.items()}
 _refused = partial(RefusedError, code=Code.POLICY_INVALID)
 
 
@@ -40,7 +41,7 @@ class Sections:
 
     def get(self, kind: type[S], section_id: str) -> S | None:
         """Return a section, or None when the policy has none of that kind and id."""
-        found = self._by_key.get((_name(kind), section_id))
+        found = self._by_key.get((_NAMES[kind], section_id))
         return found[0] if found and isinstance(found[0], kind) else None
 
     def digest_of(self, section: Section) -> str:
@@ -167,7 +168,3 @@ def _check_key_profiles(sections: Sections) -> None:
             raise _refused(f"key profiles {profile.id} and {keys[public_key.fingerprint]} have the same key")
     if len(set(partitions.values())) != len(partitions):
         raise _refused("keys of one product and environment lie in more than one partition")
-
-
-def _name(kind: type[object]) -> str:
-    return next(name for name, section in SECTION_KINDS.items() if section is kind)

@@ -63,6 +63,7 @@ class Engine:
         self._entropy = entropy
         self._session = entropy.token(32).hex()
         self._announcement: SignedDocument | None = None
+        self._first_size = 0
         self._used: set[int] = set()
         self._pending: dict[int, _Pending] = {}
 
@@ -115,13 +116,9 @@ class Engine:
                 time=follower.head.time,
             )
             self._announcement = self._signed("session", records.serialise(session))
+            self._first_size = session.size
         _, index = follower.state.sessions.get(self._id, ("", -1))
-        return self._announcement if index < self._first_size() else None
-
-    def _first_size(self) -> int:
-        if self._announcement is None:
-            return 0
-        return records.parse(Session, self._announcement.document).size
+        return self._announcement if index < self._first_size else None
 
     def _signed(self, document_type: str, document: bytes) -> SignedDocument:
         digest = document_digest(document_type, self._follower.state.instance, document)

@@ -9,6 +9,7 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import lru_cache
 from hashlib import sha256
 
 from cryptography.exceptions import InvalidSignature
@@ -72,6 +73,7 @@ class VerifierKey:
         return time
 
 
+@lru_cache(maxsize=256)
 def parse_vkey(text: str) -> VerifierKey:
     """Read a vkey; ``FormatError`` unless it is well-formed, of a known type and its key id is right."""
     parts = text.split("+", 2)  # the base64 may hold further plus signs
