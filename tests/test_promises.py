@@ -248,13 +248,17 @@ def test_code_lines_are_counted_as_decided(tmp_path):
 # The tree
 
 
-def test_a_private_key_in_the_tree_says_test_only():
+PRIVATE_KEY = re.compile(rb"-----BEGIN [A-Z ]*PRIVATE KEY-----\s+[A-Za-z0-9+/=]{40}")
+
+
+def test_a_private_key_in_the_tree_is_a_test_vector_that_says_test_only():
     for path in tracked():
-        data = path.read_bytes()
-        if re.search(rb"-----BEGIN [A-Z ]*PRIVATE KEY-----\s+[A-Za-z0-9+/=]{40}", data):
+        if PRIVATE_KEY.search(data := path.read_bytes()):
+            assert path.is_relative_to(TESTS), f"{name_of(path)} holds a private key"
+            assert path.suffix not in (".py", ".md"), f"{name_of(path)}: make keys when the test runs"
             readme = path.with_name("README.md")
             said = data + (readme.read_bytes() if readme.is_file() else b"")
-            assert b"TEST ONLY" in said, f"{name_of(path)}: make keys when the test runs, or say TEST ONLY in them"
+            assert b"TEST ONLY" in said, f"{name_of(path)} does not say TEST ONLY"
 
 
 def test_no_path_of_somebodys_machine_is_in_the_tree():
