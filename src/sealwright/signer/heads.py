@@ -53,27 +53,14 @@ class FileHeadStore:
 
     def load(self) -> Head:
         self.close()
-        try:
-            self._descriptor = os.open(self._path, os.O_RDWR | os.O_CLOEXEC)
-        except FileNotFoundError:
-            raise ConfigurationError(
-                f"no memory of the log at {self._path}",
-                setting="signer.head",
-                hint="give a new signer its as_of with `sealwright signer --as-of SIZE:HASH`",
-            ) from None
+        self._descriptor = _open(self._path, os.O_RDWR)
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             raise ConfigurationError(
                 f"{self._path} is in use", setting="signer.head", hint="another signer with this memory is running"
             ) from None
-        data = os.pread(self._descriptor, 2 * SLOT_BYTES, 0)
-        slots = [slot for at in (0, SLOT_BYTES) if (slot := _decode(data[at : at + SLOT_BYTES]))]
-        if not slots:
-            raise ConfigurationError(
-                f"{self._path} is damaged", setting="signer.head", code=Code.LOG_INCONSISTENT, hint="give an as_of"
-            )
-        newest = max(slots, key=lambda slot: slot.sequence)
+        newest = _newest(self._descriptor, self._path)
         self._sequence = newest.sequence
         return newest.head
 
@@ -98,6 +85,41 @@ class FileHeadStore:
             ) from e
         # Only now: after a failure the same slot is written again, never the one that holds the newest head.
         self._sequence = sequence
+
+
+def peek(path: Path) -> tuple[Head, bool]:
+    """Return a signer's head, and whether a running signer has it; changes nothing."""
+    descriptor = _open(path, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            is_running = False
+        except OSError:
+            is_running = True
+        return _newest(descriptor, path).head, is_running
+    finally:
+        os.close(descriptor)
+
+
+def _open(path: Path, flags: int) -> int:
+    try:
+        return os.open(path, flags | os.O_CLOEXEC)
+    except FileNotFoundError:
+        raise ConfigurationError(
+            f"no memory of the log at {path}",
+            setting="signer.head",
+            hint="give a new signer its as_of with `sealwright signer DIR --as-of SIZE:HASH`",
+        ) from None
+
+
+def _newest(descriptor: int, path: Path) -> _Slot:
+    data = os.pread(descriptor, 2 * SLOT_BYTES, 0)
+    slots = [slot for at in (0, SLOT_BYTES) if (slot := _decode(data[at : at + SLOT_BYTES]))]
+    if not slots:
+        raise ConfigurationError(
+            f"{path} is damaged", setting="signer.head", code=Code.LOG_INCONSISTENT, hint="give an as_of"
+        )
+    return max(slots, key=lambda slot: slot.sequence)
 
 
 def _encode(slot: _Slot) -> bytes:

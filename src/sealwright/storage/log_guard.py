@@ -70,17 +70,29 @@ def open_guard(path: Path) -> Guard:
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     except FileNotFoundError:
-        raise RefusedError(
-            f"guard {path} is missing, so nobody knows how far this log was published",
-            code=Code.LOG_INCONSISTENT,
-            hint=SUCCESSOR_HINT,
-        ) from None
+        raise _missing(path) from None
     try:
         lock(descriptor, path)
         return Guard(path, descriptor)
     except BaseException:
         os.close(descriptor)
         raise
+
+
+def read_note(path: Path) -> bytes:
+    """Return the checkpoint that a guard remembers, beside the process that has it."""
+    try:
+        return _newest(path.read_bytes(), path)[1]
+    except FileNotFoundError:
+        raise _missing(path) from None
+
+
+def _missing(path: Path) -> RefusedError:
+    return RefusedError(
+        f"guard {path} is missing, so nobody knows how far this log was published",
+        code=Code.LOG_INCONSISTENT,
+        hint=SUCCESSOR_HINT,
+    )
 
 
 SUCCESSOR_HINT = (

@@ -18,11 +18,10 @@ from sealwright.keystores.secrets import Secret, read_secret
 from sealwright.policy.documents import Environment, KeyGrade, KeyProfile, Purpose, State
 from sealwright.wiring import configuration as settings
 from sealwright.wiring.configuration import Configuration, KeystoreSetting, PartitionSetting
-from sealwright.wiring.initialise import write_secret
+from sealwright.wiring.folders import ensure_secret
 
 CERTIFICATE_DAYS = 3650
 MAX_COMMON_NAME = 64  # RFC 5280, appendix A.1, ub-common-name
-SECRET_BYTES = 16  # in hex 32 characters: as long as a PIN may be on common tokens
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,13 +86,6 @@ def keystore_setting(text: str, *, pin: str = "", so_pin: str = "") -> KeystoreS
     if not module.is_file():
         raise ConfigurationError(f"there is no module {module}", setting="--keystore", hint="install it first")
     return setting
-
-
-def ensure_secret(source: str) -> None:
-    """Make the file of a secret, with a random one, if the source is a file that is not there."""
-    kind, _, where = source.partition(":")
-    if kind == "file" and not Path(where).exists():
-        write_secret(Path(where), secrets.token_hex(SECRET_BYTES))
 
 
 def create_key(configuration: Configuration, order: KeyOrder) -> KeyProfile:

@@ -1,10 +1,7 @@
 """``sealwright init``: a new installation: root, log, signer identity; keys come later, a partition each."""
 
-import os
 import secrets
-import shutil
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +10,6 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sealwright.core import records
 from sealwright.core.digests import NO_INSTANCE, document_digest
 from sealwright.core.envelopes import Envelope, SignedDocument
-from sealwright.core.errors import ConfigurationError
 from sealwright.policy.documents import (
     DAY_SECONDS,
     Administrator,
@@ -35,6 +31,7 @@ from sealwright.translog.merkle import EMPTY_ROOT
 from sealwright.translog.notes import NoteSigner
 from sealwright.wiring import configuration as settings
 from sealwright.wiring.configuration import KEY_FILES, Configuration, KeystoreSetting
+from sealwright.wiring.folders import building, check_new, write_secret
 
 ROOT_LIFETIME_SECONDS = 1095 * DAY_SECONDS
 SignRoot = Callable[[str, bytes], Envelope]
@@ -60,8 +57,7 @@ class Founding:
 def create(founding: Founding, sign: SignRoot) -> Configuration:
     """Make the installation in a new or empty folder; nothing is left behind when it fails."""
     folder = founding.folder.absolute()
-    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
-        raise ConfigurationError(f"{folder} is not empty", setting="DIR", hint="name a new folder")
+    check_new(folder)
     log_key, identity = Ed25519PrivateKey.generate(), Ed25519PrivateKey.generate()
     root = _root(founding, log_key, identity)
     check_root(root)
@@ -71,9 +67,7 @@ def create(founding: Founding, sign: SignRoot) -> Configuration:
         document=document, signatures=tuple(sign(person, document) for person, _ in founding.administrators)
     )
     open_first_root(signed)
-    with _draft(folder) as draft:
-        for name in ("server", "signer", "guard", "run", "signer/keys", "signer/secrets"):
-            (draft / name).mkdir(mode=0o700)
+    with building(folder) as draft:
         configuration = _configuration(founding, draft, document)
         write_secret(draft / "server" / "log-key", log_key.private_bytes_raw().hex())
         write_secret(draft / "signer" / "identity", identity.private_bytes_raw().hex())
@@ -98,28 +92,6 @@ def _configuration(founding: Founding, folder: Path, root: bytes) -> Configurati
         partitions={},
         keystore=settings.in_folder(founding.keystore, folder),
     )
-
-
-@contextmanager
-def _draft(folder: Path) -> Iterator[Path]:
-    """Yield a folder to build in; afterwards its content moves up, the settings file last: that makes an instance.
-
-    The folder itself may be a mount point, so it is not replaced as a whole.
-    """
-    existed = folder.exists()
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    draft = folder / ".new"
-    try:
-        draft.mkdir(mode=0o700)
-        yield draft
-        for made in sorted(draft.iterdir(), key=lambda path: path.name == settings.FILE_NAME):
-            made.rename(folder / made.name)
-        draft.rmdir()
-    except BaseException:
-        shutil.rmtree(draft, ignore_errors=True)
-        if not existed:
-            shutil.rmtree(folder, ignore_errors=True)
-        raise
 
 
 def _root(founding: Founding, log_key: Ed25519PrivateKey, identity: Ed25519PrivateKey) -> Root:
@@ -157,12 +129,3 @@ def _found_log(configuration: Configuration, log_key: Ed25519PrivateKey, root: S
         ledger.append([GrantingEntry(entry="root", format=1, signed=root)])
         configuration.trust_file.write_bytes(records.serialise(trust_file(ledger)))
     documents.close()
-
-
-def write_secret(path: Path, text: str) -> None:
-    """Write a new file that only this user can read."""
-    descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(text + "\n")
-        file.flush()
-        os.fsync(file.fileno())

@@ -1,0 +1,193 @@
+"""What the doctor looks for in the records: log, guard, the signer's memory, database, policy, keys."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from cryptography import x509
+
+from sealwright.core.errors import Code, ConfigurationError, RefusedError, SealwrightError
+from sealwright.core.keys import PublicKey
+from sealwright.keystores.secrets import read_secret
+from sealwright.keystores.worker_client import Worker
+from sealwright.policy.documents import DAY_SECONDS, KeyProfile, State
+from sealwright.policy.fold import LogState, PolicyInForce, RootInForce
+from sealwright.policy.sections import Sections, load_complete
+from sealwright.signer.heads import peek
+from sealwright.storage import documents_copy, log_check, log_guard
+from sealwright.storage.log_reader import LogReader
+from sealwright.translog.checkpoints import Checkpoint, open_checkpoint
+from sealwright.translog.merkle import CompactRange, leaf_hash
+from sealwright.translog.notes import VerifierKey, parse_vkey
+from sealwright.wiring.configuration import Configuration
+from sealwright.wiring.doctor import (
+    Check,
+    Finding,
+    check_address,
+    check_files,
+    check_machine,
+    check_processes,
+    expiry,
+    fine,
+    note,
+    problem,
+    run,
+)
+
+BATCH = 4096
+LONG_BEFORE_SECONDS = 90 * DAY_SECONDS
+RESTORE_HINT = "see docs/operate/backup.md: put the newest database back; an older one never continues"
+
+
+def examine(configuration: Configuration) -> list[Finding]:
+    """Look at everything."""
+    checks: dict[str, Check] = {
+        "files": check_files,
+        "processes": check_processes,
+        "network": check_address,
+        "machine": check_machine,
+        "log": check_log,
+        "database": check_database,
+        "policy": check_in_force,
+    }
+    return run(configuration, checks)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replayed:
+    """A log as its entries make it."""
+
+    state: LogState
+    root_hash: bytes
+    log_key: VerifierKey
+
+
+def replay(log: LogReader, configuration: Configuration, size: int) -> Replayed:
+    """Hash and fold the first ``size`` entries; ``RefusedError`` unless they begin with this installation's root."""
+    state, tree = LogState(instance=configuration.instance, origin=configuration.origin), CompactRange()
+    for start in range(0, size, BATCH):
+        for data in log.entries(start, min(start + BATCH, size)):
+            tree.append(leaf_hash(data))
+            state.apply(data)
+    key = log_key_of(state)
+    return Replayed(state=state, root_hash=tree.root(), log_key=key)
+
+
+def log_key_of(state: LogState) -> VerifierKey:
+    """Return the key that the root in force names for the log."""
+    if state.root is None:
+        raise RefusedError("the log does not begin with this installation's root", code=Code.WRONG_INSTANCE)
+    return parse_vkey(next(log.key for log in state.root.root.logs if log.origin == state.origin))
+
+
+def check_log(configuration: Configuration) -> Iterator[Finding]:
+    """The log adds up, and neither the guard nor the signer knows more of it."""
+    # In this order: what is remembered never runs ahead of the log, also while it grows.
+    guarded = log_guard.read_note(log_guard.path_of(configuration.guard, configuration.origin))
+    head, _ = peek(configuration.signer_head)
+    with LogReader(configuration.log_database) as log:
+        checkpoint, signed = log.head()
+        replayed = replay(log, configuration, checkpoint.size)
+        log_check.verify_head(checkpoint, signed, replayed.log_key)
+        if replayed.root_hash != checkpoint.root or log.root(checkpoint.size) != checkpoint.root:
+            yield problem("log", "its entries have another root than its head says", RESTORE_HINT)
+            return
+        known = open_checkpoint(guarded, origin=configuration.origin, log_key=replayed.log_key).checkpoint
+        bad = [
+            *_knows_more("the guard", known.size, known.root.hex(), log, checkpoint),
+            *_knows_more("the signer", head.size, head.root_hash, log, checkpoint),
+        ]
+    yield from bad or [
+        fine("log", f"{checkpoint.size} entries, head signed, guard agrees"),
+        fine("signer memory", f"follows up to {head.size}, {checkpoint.size - head.size} behind the log"),
+    ]
+
+
+def _knows_more(who: str, size: int, root_hash: str, log: LogReader, checkpoint: Checkpoint) -> Iterator[Finding]:
+    if size > checkpoint.size:
+        yield problem("log", f"it has {checkpoint.size} entries, {who} knows {size}: an old copy", RESTORE_HINT)
+    elif log.root(size).hex() != root_hash:
+        yield problem("log", f"it is not the one that {who} knows at size {size}: a fork", RESTORE_HINT)
+
+
+def check_database(configuration: Configuration) -> Iterator[Finding]:
+    """The database is whole and of our version."""
+    documents_copy.check(configuration.documents_database)
+    yield fine("database", "whole, and of this program's version")
+
+
+def check_in_force(configuration: Configuration) -> Iterator[Finding]:
+    """Root and policy are in force, complete, and will be for a while; the keys that they name are there."""
+    root, policy, sections = _in_force(configuration)
+    yield from expiry(
+        "root", f"root version {root.root.version}", root.root.expires, "have administrators sign the next root",
+        soon_seconds=LONG_BEFORE_SECONDS,
+    )  # fmt: skip
+    if policy is None or sections is None:
+        yield note("policy", "none is in force yet: `sealwright policy propose`, then `sealwright policy apply`")
+        return
+    what = f"policy version {policy.policy.version}"
+    bad = list(expiry("policy", what, policy.policy.expires, "`sealwright policy propose` renews it"))
+    yield from bad or [fine("policy", f"version {policy.policy.version} is in force and complete")]
+    yield from check_keys(configuration, sections)
+
+
+def check_keys(configuration: Configuration, sections: Sections) -> Iterator[Finding]:
+    """Every active key has its partition, is in it, and has a certificate that lasts."""
+    profiles = [p for p in sections.all(KeyProfile) if p.state is State.ACTIVE]
+    bad = [finding for profile in profiles for finding in _certificates(profile)]
+    by_partition = defaultdict(list)
+    for profile in profiles:
+        by_partition[profile.partition].append(profile)
+    is_running = peek(configuration.signer_head)[1]
+    for partition, its in sorted(by_partition.items()):
+        bad += _partition(configuration, partition, its, is_running=is_running)
+    yield from bad
+    if is_running:
+        yield note(
+            "keys", "not looked for in their partitions, which the running signer has: stop it to have that done"
+        )
+    elif not bad:
+        yield fine("keys", f"all {len(profiles)} are in their partitions")
+
+
+def _partition(
+    configuration: Configuration, name: str, profiles: Sequence[KeyProfile], *, is_running: bool
+) -> Iterator[Finding]:
+    setting = configuration.partitions.get(name)
+    if setting is None:
+        which = ", ".join(profile.id for profile in profiles)
+        remedy = f'say where it is under [partitions."{name}"] in sealwright.toml of the signer that holds it'
+        yield problem("keys", f"no partition {name} is known here, of {which}", remedy)
+        return
+    if is_running:
+        return
+    worker = Worker(setting.uri, read_secret(setting.secret))
+    try:
+        worker.health([PublicKey(profile.public_key).fingerprint for profile in profiles])
+    except SealwrightError as e:
+        remedy = e.hint or "put the partition back as it was, from a copy of its files or by the vendor's tool"
+        yield problem("keys", f"partition {name}: {e.message}", remedy)
+    finally:
+        worker.close()
+
+
+def _certificates(profile: KeyProfile) -> Iterator[Finding]:
+    for der in profile.certificates[:1]:
+        until = int(x509.load_der_x509_certificate(der).not_valid_after_utc.timestamp())
+        yield from expiry(
+            "keys", f"the certificate of {profile.id}", until, "make the next key before devices refuse this one",
+            soon_seconds=LONG_BEFORE_SECONDS,
+        )  # fmt: skip
+
+
+def _in_force(configuration: Configuration) -> tuple[RootInForce, PolicyInForce | None, Sections | None]:
+    with LogReader(configuration.log_database) as log:
+        state = replay(log, configuration, log.size).state
+    root, policy = state.root, state.policy
+    if root is None:
+        raise ConfigurationError("no root is in force", setting="log")
+    if policy is None:
+        return root, None, None
+    found = documents_copy.sections(configuration.documents_database, policy.digest)
+    return root, policy, load_complete(policy.policy, found, root.root, configuration.instance)
