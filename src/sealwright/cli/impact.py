@@ -29,7 +29,7 @@ def impact(
     found = asked.impact
     products = sorted({f"{i.product} {i.release} ({i.environment})" for i in found.images})
     since_text = f" since {utc(found.since)}" if found.since else ""
-    show(f"key {found.key} signed {len(found.images)} images of {len(products)} releases{since_text}")
+    show(f"key {found.key}: {len(found.images)} signatures, {len(products)} releases{since_text}")
     show_table(
         [
             ("as of", f"log size {found.log_size}, root {found.log_root}"),

@@ -40,7 +40,7 @@ def run(target: typer.Typer | Callable[..., Any], program: str, arguments: Seque
 def _with_values(arguments: Sequence[str]) -> list[str]:
     """Say how long a bare ``--wait`` waits: Typer knows no option whose value may be left out."""
     words: list[str] = []
-    for word, following in zip(arguments, [*arguments[1:], ""], strict=True):
+    for word, following in zip(arguments, [*arguments, ""][1:], strict=True):
         words.append(word)
         if word == WAIT and not following.isdecimal():
             words.append(str(WAIT_SECONDS))

@@ -116,7 +116,7 @@ class Api:
             raise RefusedError(
                 f"{connection.url} knows nobody with key {authenticator}",
                 code=Code.NOT_AUTHENTICATED,
-                hint="is it the right key? an administrator adds it: `sealwright people add PERSON --key FILE.pub`",
+                hint="is it the right one, and not revoked? administrators add keys: `sealwright people add`",
             )
         envelope = sign_bytes(
             challenge, "login", instance=connection.instance, identity=connection.identity, signer=self.person

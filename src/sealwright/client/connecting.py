@@ -6,6 +6,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from sealwright.client import settings
+from sealwright.client.log_view import head
 from sealwright.client.settings import Settings
 from sealwright.client.standing import fetch
 from sealwright.core.errors import ConfigurationError
@@ -28,12 +29,13 @@ class Connected:
 
 
 def connect(url: str, trust: Path, identity: Path) -> Connected:
-    """Log in, check what is in force against the trust file, and keep the connection."""
+    """Log in, check what is in force and the log against the trust file, and keep the connection."""
     is_private = _check_url(url)
     tried = Settings(url=url, trust_path=trust, trust=settings.load_trust(trust), identity=identity)
     with tried.api() as api:
         person = api.who()
         in_force = fetch(api, tried.trust)
+        head(api, tried.trust)
     sections = in_force.standing.sections if in_force.standing else None
     found = (sections.get(Person, person) or sections.get(Pipeline, person)) if sections else None
     return Connected(

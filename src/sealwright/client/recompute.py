@@ -54,7 +54,7 @@ def rebuild(
     if artifact is None:
         raise _mismatch(f"the request has no artifact {name}", Code.IMAGE_MISMATCH)
     wanted = [slot for slot in request.slots if slot.artifact == name]
-    _check_times(artifact, request)
+    check_times(artifact, request)
     if image.size != artifact.size:  # before a large file is read in vain
         raise _other_image(artifact, f"{artifact.size} bytes", f"{image.size} bytes")
     keys = {slot.key_profile: _profile(slot, profiles) for slot in wanted}
@@ -110,7 +110,7 @@ def _compare_slots(name: str, wanted: list[RequestSlot], found: tuple[RequestSlo
         raise _mismatch(f"artifact {name}: the request has its slots in another order, or one of them twice")
 
 
-def _check_times(artifact: Artifact, request: Request) -> None:
+def check_times(artifact: Artifact, request: Request) -> None:
     """A time that ends up in signed bytes may not be chosen far from when it was asked for (PROTOCOL, "Clock")."""
     for option in TIME_OPTIONS:
         time = artifact.options.get(option)

@@ -25,7 +25,7 @@ from sealwright.policy.authorise import (
     check_vote,
     rules_of,
 )
-from sealwright.policy.documents import KeyProfile, Request, Scope, Vote
+from sealwright.policy.documents import Checked, KeyProfile, Request, Scope, Vote
 from sealwright.service.messages import RequestAnswer, Status, StatusList
 from sealwright.service.ports import RequestState
 
@@ -105,7 +105,7 @@ def look(settings: Settings, api: Api, name: str) -> RequestView:
         )
     now = int(time.time())
     checked, rules, refusal = _check(answer.request, request, standing, now)
-    votes = sorted(((records.parse(Vote, s.document), s) for s in answer.votes), key=lambda pair: pair[0].time)
+    votes = sorted(((records.parse(Vote, s.document), s) for s in answer.votes), key=_age)
     return RequestView(
         status=answer.status,
         request=request,
@@ -161,6 +161,11 @@ def _check(
             ) from e
         refusal = refusal or e
     return checked, rules, refusal
+
+
+def _age(pair: tuple[Vote, SignedDocument]) -> tuple[int, bool]:
+    """What orders votes: of two by one person in one second, the one that saw more is the newer."""
+    return pair[0].time, pair[0].checked is Checked.RECOMPUTED
 
 
 def _cast(

@@ -13,6 +13,7 @@ from sealwright.client.compose import PreparedArtifact, artifact_name, new_reque
 from sealwright.client.files import FileSource
 from sealwright.client.images import choose_format
 from sealwright.client.options import check_known, parse_options, with_time
+from sealwright.client.recompute import check_times
 from sealwright.client.settings import Settings
 from sealwright.client.standing import fetch, needed
 from sealwright.core.digests import document_digest
@@ -26,6 +27,7 @@ from sealwright.service.ports import RequestState
 
 Tell = Callable[[str], None]
 RETRY_SECONDS = 1.0
+LARGE_BYTES = 16 << 20  # takes long enough to say so
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,13 +80,16 @@ def submit(settings: Settings, api: Api, order: Order, sources: Sequence[FileSou
         is_pipeline=standing.sections.get(Pipeline, who) is not None,
     )
     rules_of(request, standing)
+    for artifact in request.artifacts:
+        check_times(artifact, request)
     instance = settings.trust.instance
     signed = sign_document(request, instance=instance, identity=settings.identity, signer=who)
     check_request(signed, standing, now)
     for source, artifact in {
         a.artifact.sha256: (s, a.artifact) for s, a in zip(sources, artifacts, strict=True)
     }.values():
-        tell(f"uploading {artifact.name}, {artifact.size} bytes")
+        if artifact.size >= LARGE_BYTES:
+            tell(f"uploading {artifact.name}, {artifact.size >> 20} MiB")
         api.upload(source, artifact.sha256)
     body = SubmitBody(request=signed, messages=tuple(m for a in artifacts for m in a.messages))
     return Submitted(

@@ -24,7 +24,7 @@ from sealwright.policy.authorise import (
     check_vote,
     rules_of,
 )
-from sealwright.policy.documents import Decision, KeyProfile, Mode, Scope, Vote
+from sealwright.policy.documents import Checked, Decision, KeyProfile, Mode, Scope, Vote
 from sealwright.service.ledger import Ledger
 from sealwright.service.ports import Clock, DocumentStore, Images, RequestRow, RequestState, SlotRow, StoredRequest
 
@@ -98,7 +98,7 @@ class Desk:
             return False
         approvals = [vote for _, _, decision, vote in stored.votes if decision == Decision.APPROVE]
         # Of two by one person the newer counts, as it did before.
-        live.ballots = self._valid(live, sorted(approvals, key=lambda vote: records.parse(Vote, vote.document).time))
+        live.ballots = self._valid(live, sorted(approvals, key=_age))
         self._place(live, is_new=True)
         return True
 
@@ -317,6 +317,11 @@ class Desk:
         if state is RequestState.SIGNING:
             self._on_ready()
         self._on_change(digest)
+
+
+def _age(signed: SignedDocument) -> tuple[int, bool]:
+    vote = records.parse(Vote, signed.document)
+    return vote.time, vote.checked is Checked.RECOMPUTED  # in one second, the one that saw more is the newer
 
 
 def _row(live: Live) -> RequestRow:
