@@ -76,6 +76,7 @@ class LogStore(LogReader):
         return cls(path, signer=signer, guard_directory=guard_directory)
 
     def close(self) -> None:
+        self._readers.close()  # before the writer: the last to close folds the write-ahead log in, and readers cannot
         self._undo.close()
 
     def head(self) -> tuple[Checkpoint, bytes]:
