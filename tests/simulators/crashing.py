@@ -31,7 +31,6 @@ SERVER_POINTS = (
     "before-intent-append",
     "intent-between-commit-and-guard",
     "after-intent-append",
-    "after-attempt-commit",
     "before-round-sent",
     "after-round-sent",
     "after-round-received",
@@ -130,7 +129,6 @@ def prepare_server() -> None:
 
     around(Documents, "add_request", "before-request-commit", "after-request-commit")
     around(Documents, "add_vote", "before-vote-commit", "after-vote-commit")
-    around(Documents, "add_attempts", "", "after-attempt-commit", when=lambda _self, attempts: bool(attempts))
     around(Documents, "add_outcomes", "", "after-outcome-commit")
     around(Documents, "finish", "", "after-signatures-commit")
     around(Documents, "add_restriction", "", "after-restriction-commit")

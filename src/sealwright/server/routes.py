@@ -42,6 +42,7 @@ from sealwright.service.messages import (
 )
 from sealwright.service.ports import Proposal, RequestRow, RequestState
 from sealwright.service.restrictions import Logged
+from sealwright.storage.blobs import BlobWriter
 
 MAX_ENTRIES = 1000
 MAX_LISTED = 500
@@ -100,16 +101,28 @@ async def put_image(call: Call) -> Response:
     if images.has(sha256):
         return Response(status_code=204)
     with images.writing(sha256) as writer:
-        parts: list[bytes] = []
-        waiting = 0
-        async for part in call.request.stream():
+        rest = await _write_chunks(call.request.stream(), writer)
+        await asyncio.to_thread(writer.finish, rest)
+    return Response(status_code=201)
+
+
+async def _write_chunks(stream: AsyncIterator[bytes], writer: BlobWriter) -> list[bytes]:
+    """Write a chunk while the next one comes in; return what is left for the end."""
+    parts: list[bytes] = []
+    waiting, writing = 0, None
+    try:
+        async for part in stream:
             parts.append(part)
             waiting += len(part)
             if waiting >= CHUNK_BYTES:
-                await asyncio.to_thread(writer.write, b"".join(parts))
+                if writing:
+                    await writing
+                writing = asyncio.create_task(asyncio.to_thread(writer.write, parts))
                 parts, waiting = [], 0
-        await asyncio.to_thread(writer.write, b"".join(parts))
-    return Response(status_code=201)
+    finally:
+        if writing:
+            await writing
+    return parts
 
 
 async def get_image(call: Call) -> Response:
@@ -153,17 +166,18 @@ async def result(call: Call) -> Result:
 
 
 async def _result(call: Call, digest: str, event: asyncio.Event) -> Result:
-    documents = call.context.documents
+    context = call.context
     deadline = asyncio.get_running_loop().time() + call.number("wait", 0, most=MAX_WAIT_SECONDS)
     while True:
         event.clear()
-        row = _row(call, digest)
-        if row.state is RequestState.SIGNED:
-            signed = documents.signatures(digest)
-            return Result(status=_status(call, row), signatures=signed[1] if signed else ())
         left = deadline - asyncio.get_running_loop().time()
-        if row.state.is_final or left <= 0:
-            return Result(status=_status(call, row))
+        if left <= 0 or context.desk.look(digest) is None:  # while it is on the desk, its row says nothing new
+            row = _row(call, digest)
+            if row.state is RequestState.SIGNED:
+                signed = context.documents.signatures(digest)
+                return Result(status=_status(call, row), signatures=signed[1] if signed else ())
+            if row.state.is_final or left <= 0:
+                return Result(status=_status(call, row))
         try:
             await asyncio.wait_for(event.wait(), left)
         except TimeoutError:

@@ -7,7 +7,6 @@ frame to the signer carries the new entries, what is to be signed, and what may 
 import logging
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
 from dataclasses import dataclass
 
 from sealwright.core.digests import document_digest
@@ -118,16 +117,16 @@ class Pump:
         finished, self._unlogged = self._unlogged, []
         if not ready and not finished:
             return False
-        flights, kept = self._log(ready, finished)
+        flights = self._log(ready, finished)
         orders, held = _within_limit(flights)
         result = self._round(sign=orders, release=[f.intent_index for f in finished])
         self.trouble = None
         for flight in held:
             self._open.pop(flight.live.checked.digest)
             self._desk.retry(flight.live, "waits for the next round", after_seconds=0)
-        kept.result()
-        self._take_outcomes({f.intent_index: f for f in flights}, result.signed)
-        self._take_released({f.intent_index: f for f in finished}, result)
+        outcomes = self._outcomes({f.intent_index: f for f in flights}, result.signed)
+        released = self._released({f.intent_index: f for f in finished}, result)
+        self._keep(outcomes, released)
         self._give_back_unanswered()
         return True
 
@@ -138,11 +137,8 @@ class Pump:
             if digest not in answered:
                 self._retry(live, UnavailableError("the signer gave no answer", code=Code.SIGNER_UNAVAILABLE))
 
-    def _log(self, ready: Sequence[Live], finished: Sequence[_Flight]) -> tuple[list[_Flight], "Future[None]"]:
-        """Commit the outcomes of the last round and the intents of this one together.
-
-        The future is done when it is also kept which intent stands for which request.
-        """
+    def _log(self, ready: Sequence[Live], finished: Sequence[_Flight]) -> list[_Flight]:
+        """Commit the outcomes of the last round and the intents of this one together."""
         entries: list[Entry] = [
             OutcomeEntry(entry="outcome", format=1, intent_index=f.intent_index, document=f.outcome_digest)
             for f in finished
@@ -152,19 +148,10 @@ class Pump:
         first = self._ledger.append(entries)
         for i, flight in enumerate(finished):
             flight.outcome_index = first + i
-        flights = [
+        return [
             _Flight(live=live, intent_index=first + len(finished) + i, votes=signed)
             for i, (live, signed) in enumerate(zip(ready, votes, strict=True))
         ]
-        attempts = [
-            Attempt(
-                intent_index=f.intent_index,
-                request=f.live.checked.digest,
-                votes=tuple(self._vote_digest(v) for v in f.votes),
-            )
-            for f in flights
-        ]
-        return flights, self._documents.add_attempts(attempts)
 
     def _intent(self, live: Live, votes: Sequence[SignedDocument]) -> IntentEntry:
         return IntentEntry(
@@ -182,8 +169,8 @@ class Pump:
     def _vote_digest(self, vote: SignedDocument) -> str:
         return document_digest("vote", self._ledger.instance, vote.document)
 
-    def _take_outcomes(self, flights: dict[int, _Flight], signed: Sequence[Signed]) -> None:
-        kept = []
+    def _outcomes(self, flights: dict[int, _Flight], signed: Sequence[Signed]) -> list[tuple[Attempt, SignedDocument]]:
+        outcomes = []
         for answer in signed:
             flight = _asked(flights, answer.intent_index)
             if answer.outcome is None:
@@ -191,11 +178,15 @@ class Pump:
                 continue
             flight.outcome = answer.outcome
             flight.outcome_digest = document_digest("outcome", self._ledger.instance, answer.outcome.document)
-            kept.append((flight.intent_index, flight.outcome_digest, answer.outcome))
+            attempt = Attempt(
+                intent_index=flight.intent_index,
+                request=flight.live.checked.digest,
+                votes=tuple(self._vote_digest(vote) for vote in flight.votes),
+                outcome=flight.outcome_digest,
+            )
+            outcomes.append((attempt, answer.outcome))
             self._unlogged.append(flight)
-        if kept:
-            # The outcome's digest goes into the log next: its words must be here by then.
-            self._documents.add_outcomes(kept).result()
+        return outcomes
 
     def _end(self, live: Live, state: RequestState, detail: str, *, keep: bool = True) -> None:
         self._open.pop(live.checked.digest, None)
@@ -210,7 +201,7 @@ class Pump:
         else:
             self._retry(live, UnavailableError(message, code=code))
 
-    def _take_released(self, flights: dict[int, _Flight], result: RoundResult) -> None:
+    def _released(self, flights: dict[int, _Flight], result: RoundResult) -> list[tuple[_Flight, tuple[bytes, ...]]]:
         done = []
         for released in result.released:
             flight = _asked(flights, released.intent_index)
@@ -220,15 +211,27 @@ class Pump:
                 self._retry(flight.live, _slot_failure(flight))
             else:
                 done.append((flight, released.signatures))
-        if done:
-            self._documents.finish(
-                [
-                    (f.live.checked.digest, f.intent_index, f.outcome_index, values, RequestState.SIGNED, "")
-                    for f, values in done
-                ]
-            ).result()
-            for flight, _ in done:
-                self._end(flight.live, RequestState.SIGNED, "", keep=False)
+        return done
+
+    def _keep(
+        self,
+        outcomes: Sequence[tuple[Attempt, SignedDocument]],
+        released: Sequence[tuple[_Flight, tuple[bytes, ...]]],
+    ) -> None:
+        """Write down what the signer gave, in one flush, and tell those who wait for signatures.
+
+        The digests of the outcomes go into the log next: their words must be here by then.
+        """
+        finished = [
+            (f.live.checked.digest, f.intent_index, f.outcome_index, signatures, RequestState.SIGNED, "")
+            for f, signatures in released
+        ]
+        writes = [self._documents.add_outcomes(outcomes)] if outcomes else []
+        writes += [self._documents.finish(finished)] if finished else []
+        for write in writes:
+            write.result()
+        for flight, _ in released:
+            self._end(flight.live, RequestState.SIGNED, "", keep=False)
 
     def _catch_up(self) -> None:
         """Bring the signer to the end of the log, with its policy and its session logged."""

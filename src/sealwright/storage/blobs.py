@@ -5,7 +5,7 @@ import hashlib
 import os
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -28,11 +28,10 @@ class Blobs:
 
     @contextlib.contextmanager
     def writing(self, sha256: str) -> Iterator["BlobWriter"]:
-        """Take an image in chunks; it appears under its name when the block ends and the digest is right."""
+        """Take an image in chunks; ``finish`` gives it its name, without that nothing stays."""
         writer = BlobWriter(self._path(sha256), self._max_bytes)
         try:
             yield writer
-            writer.publish(sha256)
         finally:
             writer.discard()
 
@@ -50,41 +49,63 @@ class Blobs:
 
 
 class BlobWriter:
-    """One image on its way in."""
+    """One image on its way in.  Its file is made by the first write: ``write`` and ``finish`` alone touch the disk."""
 
     def __init__(self, path: Path, max_bytes: int) -> None:
-        path.parent.mkdir(mode=0o700, exist_ok=True)
-        self._path, self._max_bytes, self._hash, self.size = path, max_bytes, hashlib.sha256(), 0
-        descriptor, self._draft = tempfile.mkstemp(dir=path.parent, prefix=".incoming-")
-        self._file = os.fdopen(descriptor, "wb", buffering=0)
+        self._path, self._max_bytes, self._hash, self._size = path, max_bytes, hashlib.sha256(), 0
+        self._file: tuple[int, Path] | None = None
 
-    def write(self, chunk: bytes) -> None:
+    def write(self, parts: Sequence[bytes]) -> None:
         """Add bytes; ``RefusedError`` (``too-large``) beyond the limit."""
-        self.size += len(chunk)
-        if self.size > self._max_bytes:
+        chunk = b"".join(parts)
+        self._size += len(chunk)
+        if self._size > self._max_bytes:
             raise RefusedError(f"image is larger than {self._max_bytes} bytes", code=Code.TOO_LARGE)
         self._hash.update(chunk)
-        try:
-            self._file.write(chunk)
-        except OSError as e:
-            raise UnavailableError(f"cannot store the image: {e.strerror}", code=Code.STORAGE_UNAVAILABLE) from e
+        with _translated():
+            (descriptor, _), rest = self._open(), memoryview(chunk)
+            while rest:
+                rest = rest[os.write(descriptor, rest) :]
 
-    def publish(self, sha256: str) -> None:
-        """Make the image visible, durably; ``VerificationError`` when it is not what its name says."""
-        if self._hash.hexdigest() != sha256:
+    def finish(self, parts: Sequence[bytes]) -> None:
+        """Add the last bytes and make the image visible, durably.
+
+        ``VerificationError`` when it is not what its name says.
+        """
+        self.write(parts)
+        if self._hash.hexdigest() != self._path.name:
             raise VerificationError(
-                "uploaded image", expected=sha256, got=self._hash.hexdigest(), code=Code.IMAGE_MISMATCH
+                "uploaded image", expected=self._path.name, got=self._hash.hexdigest(), code=Code.IMAGE_MISMATCH
             )
-        os.fsync(self._file.fileno())
-        Path(self._draft).rename(self._path)
-        directory = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY)
-        os.fsync(directory)
-        os.close(directory)
+        with _translated():
+            descriptor, draft = self._open()
+            os.fsync(descriptor)
+            draft.rename(self._path)
+            directory = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY)
+            os.fsync(directory)
+            os.close(directory)
 
     def discard(self) -> None:
-        """Remove what was not published."""
-        self._file.close()
-        Path(self._draft).unlink(missing_ok=True)
+        """Close the file, and remove it if it did not get its name."""
+        if self._file is not None:
+            (descriptor, draft), self._file = self._file, None
+            os.close(descriptor)
+            draft.unlink(missing_ok=True)
+
+    def _open(self) -> tuple[int, Path]:
+        if self._file is None:
+            self._path.parent.mkdir(mode=0o700, exist_ok=True)
+            descriptor, draft = tempfile.mkstemp(dir=self._path.parent, prefix=".incoming-")
+            self._file = descriptor, Path(draft)
+        return self._file
+
+
+@contextlib.contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except OSError as e:
+        raise UnavailableError(f"cannot store the image: {e.strerror}", code=Code.STORAGE_UNAVAILABLE) from e
 
 
 __all__ = ["CHUNK_BYTES", "Blobs"]

@@ -193,24 +193,13 @@ class Documents:
 
     # -- attempts and signatures
 
-    def add_attempts(self, attempts: Sequence[Attempt]) -> "Future[None]":
-        """Remember which log index stands for which request, and the votes its intent names."""
-        return self._writer.submit(
-            [
-                (
-                    "INSERT INTO attempt VALUES (?,?,NULL,NULL,?)",
-                    (attempt.intent_index, attempt.request, ",".join(attempt.votes)),
-                )
-                for attempt in attempts
-            ]
-        )
-
-    def add_outcomes(self, outcomes: Sequence[tuple[int, str, SignedDocument]]) -> "Future[None]":
-        """Keep outcome documents (intent index, digest, document) before they are logged."""
-        statements: list[Statement] = []
-        for intent_index, digest, signed in outcomes:
-            statements.append(_document(digest, "outcome", signed))
-            statements.append(("UPDATE attempt SET outcome=? WHERE intent_index=?", (digest, intent_index)))
+    def add_outcomes(self, outcomes: Sequence[tuple[Attempt, SignedDocument]]) -> "Future[None]":
+        """Keep outcome documents before they are logged, and which intent and votes they answer."""
+        statements = [_document(str(attempt.outcome), "outcome", signed) for attempt, signed in outcomes]
+        statements += [
+            ("INSERT INTO attempt VALUES (?,?,?,NULL,?)", (a.intent_index, a.request, a.outcome, ",".join(a.votes)))
+            for a, _ in outcomes
+        ]
         return self._writer.submit(statements)
 
     def finish(self, finished: Sequence[tuple[str, int, int, Sequence[bytes], RequestState, str]]) -> "Future[None]":
