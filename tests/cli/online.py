@@ -91,10 +91,12 @@ def more_policy(live: Live) -> None:
             sections=answer.sections,
             entropy=os.urandom,
         )
-        for name, image_format in (("router/test/1", "raw"), ("router/test/2", "raw"), ("router/test/boot", "mcuboot")):
-            order = ceremony.KeyOrder(
-                profile=name, algorithm=Algorithm.ECDSA_P256_SHA256, size_bits=256, image_format=image_format
-            )
+        for name, algorithm, image_format in (
+            ("router/test/1", Algorithm.ECDSA_P256_SHA256, "raw"),
+            ("router/test/2", Algorithm.ECDSA_P256_SHA256, "raw"),
+            ("router/test/boot", Algorithm.ED25519, "mcuboot"),
+        ):
+            order = ceremony.KeyOrder(profile=name, algorithm=algorithm, size_bits=256, image_format=image_format)
             settings = ceremony.ensure_partition(settings, ceremony.partition_name(name))
             draft.put(ceremony.create_key(settings, order))
         known = draft.get(d.Scope, "router/development")

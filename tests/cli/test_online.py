@@ -206,6 +206,29 @@ def test_an_image_of_another_format_gets_the_key_that_signs_it(terminal, tmp_pat
     assert shown["format"] == "mcuboot"
 
 
+def test_a_key_that_signs_whole_messages_gets_them(terminal, live, tmp_path):
+    application = tmp_path / "app.bin"
+    application.write_bytes(os.urandom(2048))
+    terminal.good(
+        "ada", "sign", application, "--product", "router", "--release", "1", "--environment", "test",
+        "--format", "mcuboot", "--option", "version=1.2.3", "--key-profile", "boot", "--wait", "30",
+    )  # fmt: skip
+    shown = terminal.good("dan", "verify", tmp_path / "app.signed.bin", "--trust", live.configuration.trust_file).out
+    assert "router/test/boot, ed25519" in shown
+
+
+def test_a_large_image_travels_once(terminal, live, tmp_path):
+    large = tmp_path / "large.bin"
+    large.write_bytes(os.urandom(1 << 20) * 24)
+    command = ("sign", large, "--product", "router", "--release", "1", "--environment", "development", "--wait", "60")
+    said = terminal.good("ada", *command, "-o", tmp_path / "one.bin")
+    assert "uploading large.bin, 24 MiB" in said.err
+    (kept,) = (live.folder / "i").rglob(hashlib.sha256(large.read_bytes()).hexdigest())
+    before = kept.stat()
+    terminal.good("ada", *command, "-o", tmp_path / "two.bin")
+    assert (kept.stat().st_ino, kept.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+
+
 def test_pipelines_request_and_their_controllers_cannot_approve(terminal, image):
     request = terminal.sign(image, person="pipeline-a")
     assert "pipeline-a (pipeline), signature verified" in terminal.good("ben", "request", "show", request).out
@@ -483,7 +506,7 @@ def test_a_mistyped_key_does_not_look_like_one_that_signed_nothing(terminal):
     assert said.code == REFUSED
     assert "nobody knows a key router/production/l" in said.err
     assert terminal.run("dan", "impact", "--key", "a", "--since", "yesterday").code == USAGE
-    assert "0 signatures" in terminal.good("dan", "impact", "--key", "router/test/boot").out
+    assert "0 signatures" in terminal.good("dan", "impact", "--key", "sensor/production/1").out
 
 
 # -- log

@@ -29,7 +29,8 @@ def impact(
     found = asked.impact
     products = sorted({f"{i.product} {i.release} ({i.environment})" for i in found.images})
     since_text = f" since {utc(found.since)}" if found.since else ""
-    show(f"key {found.key}: {len(found.images)} signatures, {len(products)} releases{since_text}")
+    counts = f"{_count(len(found.images), 'signature')}, {_count(len(products), 'release')}"
+    show(f"key {found.key}: {counts}{since_text}")
     show_table(
         [
             ("as of", f"log size {found.log_size}, root {found.log_root}"),
@@ -40,6 +41,10 @@ def impact(
     if found.images:
         header = ("PRODUCT", "RELEASE", "IMAGE", "SHA-256", "SIGNED", "REQUESTED BY", "APPROVED BY", "LOG", "REQUEST")
         show_columns([header, *_rows(asked)])
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _rows(asked: Asked) -> list[tuple[str, ...]]:
