@@ -149,3 +149,10 @@ def test_a_name_is_kept_and_erased(live):
     good(live, "root-a", "people", "name", "ada", "--erase")
     assert "Lovelace" not in good(live, "ben", "people", "list")
     assert "no administrator" in refused(live, "ben", "people", "name", "ada", "Mallory")
+
+
+def test_an_unchanged_policy_is_proposed_only_to_renew_it(live):
+    assert "changes nothing" in refused(live, "root-a", "policy", "propose")
+    proposal = good(live, "root-a", "policy", "propose", "--renew").split()[0]
+    good(live, "root-b", "policy", "sign", proposal)
+    assert "in force" in good(live, "root-a", "policy", "apply", proposal)

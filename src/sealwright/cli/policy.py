@@ -57,10 +57,12 @@ def check() -> None:
 
 
 @policy.command()
-def propose() -> None:
+def propose(
+    renew: Annotated[bool, typer.Option("--renew", help="the same policy again, with a later expiry")] = False,
+) -> None:
     """Sign the draft as the next policy and send it to the server."""
     with administration.editing() as desk:
-        proposal = administration.propose(desk)
+        proposal = administration.propose(desk, renew=renew)
         show(proposal.digest)
         note(_signed(desk, proposal))
         note(f"next: `sealwright policy {_next(desk, proposal)}`")

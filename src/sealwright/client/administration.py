@@ -141,11 +141,15 @@ def add_person(draft: Draft, person: str, keys: Sequence[str], roles: Sequence[s
     )
 
 
-def propose(desk: Desk) -> ProposalAnswer:
-    """Sign the draft's head and send it with its sections."""
+def propose(desk: Desk, *, renew: bool = False) -> ProposalAnswer:
+    """Sign the draft's head and send it with its sections; ``renew`` proposes an unchanged policy for longer."""
     settings, now = desk.settings, int(time.time())
-    if not desk.changes and desk.in_force.standing is not None:
-        raise RefusedError("the draft changes nothing", code=Code.CONFLICT, hint="edit people, products or keys first")
+    if not desk.changes and desk.in_force.standing is not None and not renew:
+        raise RefusedError(
+            "the draft changes nothing",
+            code=Code.CONFLICT,
+            hint="edit people, products or keys first; --renew proposes the same policy with a later expiry",
+        )
     desk.draft.check(desk.in_force.root, desk.in_force.root_digest, now=now)
     head = desk.draft.head(desk.in_force.root_digest, now=now)
     signed = sign_document(head, instance=settings.trust.instance, identity=settings.identity, signer=desk.api.who())

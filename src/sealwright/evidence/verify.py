@@ -110,13 +110,22 @@ def verify_evidence(
 
 
 def _open_checkpoint(evidence: Evidence, trust: TrustFile) -> OpenedCheckpoint:
-    return open_checkpoint(
+    opened = open_checkpoint(
         evidence.checkpoint,
         origin=trust.log,
         log_key=parse_vkey(trust.log_key),
         witnesses=[parse_vkey(w.key) for w in trust.witnesses],
         quorum=trust.witness_quorum,
     )
+    size, root_hash = opened.checkpoint.size, opened.checkpoint.root.hex()
+    if size == trust.as_of.size and root_hash != trust.as_of.root_hash:
+        raise VerificationError(
+            f"the log forked: root hash at size {size}",
+            expected=trust.as_of.root_hash,
+            got=root_hash,
+            code=Code.LOG_INCONSISTENT,
+        )
+    return opened
 
 
 def _verify_root(evidence: Evidence, trust: TrustFile, outcome: Outcome, opened: OpenedCheckpoint) -> tuple[Root, str]:

@@ -143,7 +143,7 @@ def check_standing(standing: Standing, now: int) -> None:
         raise RefusedError(
             f"policy version {standing.policy.version} has expired",
             code=Code.POLICY_EXPIRED,
-            hint="renew it with `sealwright policy propose`",
+            hint="renew it with `sealwright policy propose --renew`",
         )
     for document, code in ((standing.root, Code.ROOT_INVALID), (standing.policy, Code.POLICY_INVALID)):
         if document.created > now + MAX_CLOCK_SKEW_SECONDS:

@@ -39,7 +39,8 @@ _STATUS = {
     Code.CONFLICT: 409,
     Code.TOO_LARGE: 413,
 }
-ERRORS_PAGE = "https://sealwright.dev/errors#"
+ERRORS_PAGE = "urn:sealwright:error:"
+"""Each code has its heading in docs/errors.md."""
 
 
 class CallScope(StrEnum):

@@ -4,10 +4,12 @@ Only processes of the configured user are served (SO_PEERCRED).  A frame that ca
 it says can at worst be refused.
 """
 
+import errno
 import os
 import socket
 import struct
 import threading
+import time
 from pathlib import Path
 
 from sealwright.core import canonical, records
@@ -34,7 +36,10 @@ class Endpoint:
         while True:
             try:
                 connection, _ = self._listener.accept()
-            except OSError:
+            except OSError as e:
+                if e.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.ECONNABORTED):
+                    time.sleep(0.1)  # somebody else's trouble, and it passes
+                    continue
                 return
             if peer_user(connection) != self._user_id or not self._places.acquire(blocking=False):
                 connection.close()

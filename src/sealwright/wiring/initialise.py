@@ -27,7 +27,7 @@ from sealwright.signer.heads import FileHeadStore
 from sealwright.signer.ports import Head
 from sealwright.storage.documents import Documents
 from sealwright.storage.log import LogStore
-from sealwright.translog.merkle import EMPTY_ROOT
+from sealwright.translog.merkle import leaf_hash, root_of
 from sealwright.translog.notes import NoteSigner
 from sealwright.wiring import configuration as settings
 from sealwright.wiring.configuration import KEY_FILES, Configuration, KeystoreSetting
@@ -72,9 +72,11 @@ def create(founding: Founding, sign: SignRoot) -> Configuration:
         write_secret(draft / "server" / "log-key", log_key.private_bytes_raw().hex())
         write_secret(draft / "signer" / "identity", identity.private_bytes_raw().hex())
         Documents.create(configuration.documents_database)
-        _found_log(configuration, log_key, signed)
-        # The signer begins at size 0: the first entry must be this installation's root.
-        FileHeadStore(configuration.signer_head).create(Head(size=0, root_hash=EMPTY_ROOT.hex(), time=0))
+        entry = GrantingEntry(entry="root", format=1, signed=signed)
+        _found_log(configuration, log_key, entry)
+        # The signer's memory begins with the root's entry, so that no other log can be its first.
+        pinned = Head(size=1, root_hash=root_of([leaf_hash(records.serialise(entry))]).hex(), time=founding.now)
+        FileHeadStore(configuration.signer_head).create(pinned)
         settings.write(configuration)
     return settings.load(folder)
 
@@ -121,11 +123,11 @@ def _root(founding: Founding, log_key: Ed25519PrivateKey, identity: Ed25519Priva
     )
 
 
-def _found_log(configuration: Configuration, log_key: Ed25519PrivateKey, root: SignedDocument) -> None:
+def _found_log(configuration: Configuration, log_key: Ed25519PrivateKey, entry: GrantingEntry) -> None:
     signer = NoteSigner(configuration.origin, log_key)
     documents = Documents(configuration.documents_database)
     with LogStore.create(configuration.log_database, signer=signer, guard_directory=configuration.guard) as log:
         ledger = Ledger(instance=configuration.instance, log=log, documents=documents)
-        ledger.append([GrantingEntry(entry="root", format=1, signed=root)])
+        ledger.append([entry])
         configuration.trust_file.write_bytes(records.serialise(trust_file(ledger)))
     documents.close()
