@@ -27,7 +27,11 @@ def sealwright(live, person, *arguments):
         "SEALWRIGHT_IDENTITY": str(live.identities[person]),
     }
     return subprocess.run(
-        [sys.executable, "-m", "sealwright.cli", *map(str, arguments)], env=environment, capture_output=True, text=True
+        [sys.executable, "-m", "sealwright.cli", *map(str, arguments)],
+        check=False,
+        env=environment,
+        capture_output=True,
+        text=True,
     )
 
 

@@ -142,7 +142,9 @@ def open_signature(signature: bytes, *, key: SshPublicKey, namespace: str, messa
     """Check all but the signature: return the signed bytes, the algorithm and a reader that stands at its value."""
     blob, got_namespace, hash_name, inner = _parse(signature)
     if got_namespace != namespace.encode():
-        raise VerificationError("SSH signature namespace differs", expected=namespace, got=ascii(got_namespace[:80])[2:-1])
+        raise VerificationError(
+            "SSH signature namespace differs", expected=namespace, got=ascii(got_namespace[:80])[2:-1]
+        )
     if blob != key.blob:
         got = hashlib.sha256(blob).hexdigest()
         raise VerificationError("SSH signature is by another key", expected=key.fingerprint, got=got)
