@@ -7,7 +7,6 @@ import subprocess
 from pathlib import Path
 
 import pytest
-
 from tests.conftest import PROJECT, require_tool
 from tests.simulators.live import free_port
 
