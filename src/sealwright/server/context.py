@@ -13,7 +13,7 @@ from sealwright.storage.blobs import Blobs
 
 @dataclass(slots=True)
 class Waiters:
-    """Calls that wait until a request changes; told from any thread."""
+    """Calls that wait until a request ends; told from any thread."""
 
     _events: dict[str, set[asyncio.Event]] = field(default_factory=dict)
     _loop: asyncio.AbstractEventLoop | None = None
@@ -23,7 +23,7 @@ class Waiters:
         self._loop = loop
 
     def notify(self, digest: str) -> None:
-        """A request changed.  Cheap when nobody waits for it."""
+        """A request ended.  Cheap when nobody waits for it."""
         if digest in self._events and self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._set, digest)
 
@@ -32,7 +32,7 @@ class Waiters:
             event.set()
 
     def add(self, digest: str) -> asyncio.Event:
-        """Register a waiter; it is set when the request changes from now on."""
+        """Register a waiter; it is set when the request ends from now on."""
         event = asyncio.Event()
         self._events.setdefault(digest, set()).add(event)
         return event

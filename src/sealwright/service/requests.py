@@ -67,10 +67,10 @@ class Desk:
         images: Images,
         clock: Clock,
         on_ready: Callable[[], None],
-        on_change: Callable[[str], None],
+        on_end: Callable[[str], None],
     ) -> None:
         self._ledger, self._documents, self._images, self._clock = ledger, documents, images, clock
-        self._on_ready, self._on_change = on_ready, on_change
+        self._on_ready, self._on_end = on_ready, on_end
         self._mutex = threading.RLock()
         self._live: dict[str, Live] = {}
         self._ready: dict[str, Live] = {}
@@ -183,7 +183,7 @@ class Desk:
             self._taken.discard(digest)
         if keep:
             self._documents.set_state(digest, state, detail).result()
-        self._on_change(digest)
+        self._on_end(digest)
 
     def take_ready(self, limit: int) -> list[Live]:
         """Return requests with their quorum, for the next round; they come back by ``retry`` or end."""
@@ -217,7 +217,6 @@ class Desk:
             with self._mutex:
                 self._ready.pop(digest, None)
                 live.state, live.detail = RequestState.WAITING, detail
-            self._on_change(digest)
 
     def retry(self, live: Live, why: str, *, after_seconds: int) -> None:
         """Put a request back that could not be signed now."""
@@ -227,7 +226,6 @@ class Desk:
                 live.detail, live.not_before = why, self._clock.now() + after_seconds
                 live.epoch = -1  # whatever the signer disliked is looked for again before the next try
                 self._ready[live.checked.digest] = live
-        self._on_change(live.checked.digest)
 
     def review(self) -> None:
         """Look at every request again after root, policy or restrictions changed, or time went on."""
@@ -316,7 +314,6 @@ class Desk:
                 self._ready[digest] = live
         if state is RequestState.SIGNING:
             self._on_ready()
-        self._on_change(digest)
 
 
 def _age(signed: SignedDocument) -> tuple[int, bool]:
