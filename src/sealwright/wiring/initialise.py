@@ -1,5 +1,6 @@
 """``sealwright init``: a new installation: root, log, signer identity; keys come later, a partition each."""
 
+import re
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sealwright.core import records
 from sealwright.core.digests import NO_INSTANCE, document_digest
 from sealwright.core.envelopes import Envelope, SignedDocument
+from sealwright.core.errors import ConfigurationError
 from sealwright.policy.documents import (
     DAY_SECONDS,
     Administrator,
@@ -34,6 +36,7 @@ from sealwright.wiring.configuration import KEY_FILES, Configuration, KeystoreSe
 from sealwright.wiring.folders import building, check_new, write_secret
 
 ROOT_LIFETIME_SECONDS = 1095 * DAY_SECONDS
+ORIGIN = re.compile(r"[a-z0-9][a-z0-9./-]{0,127}")
 SignRoot = Callable[[str, bytes], Envelope]
 """(administrator id, root bytes) -> the administrator's envelope over it."""
 
@@ -58,10 +61,17 @@ def create(founding: Founding, sign: SignRoot) -> Configuration:
     """Make the installation in a new or empty folder; nothing is left behind when it fails."""
     folder = founding.folder.absolute()
     check_new(folder)
+    if not ORIGIN.fullmatch(founding.origin):
+        raise ConfigurationError(
+            f"{founding.origin[:100]!r} cannot name a log",
+            setting="--origin",
+            hint="lower-case letters, digits, dots, dashes and slashes, as log.example.com/firmware",
+        )
     log_key, identity = Ed25519PrivateKey.generate(), Ed25519PrivateKey.generate()
     root = _root(founding, log_key, identity)
     check_root(root)
     document = records.serialise(root)
+    records.parse(Root, document)  # names and limits are refused before anybody signs
     settings.check(_configuration(founding, folder, document))
     signed = SignedDocument(
         document=document, signatures=tuple(sign(person, document) for person, _ in founding.administrators)
