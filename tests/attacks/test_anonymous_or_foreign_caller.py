@@ -1,6 +1,7 @@
 """Attack: call the API without a session, with somebody else's, or with what a session was never given for."""
 
 import hashlib
+import json
 import os
 
 import httpx
@@ -76,7 +77,7 @@ def test_without_a_session_nothing_answers(live, route, authorization):
     headers = {} if authorization is None else {"Authorization": authorization.encode()}
     answer = httpx.request(route.method, url(live, route.path), headers=headers, content=b"{}")
     assert answer.status_code == 401
-    assert answer.json()["code"] == Code.NOT_AUTHENTICATED
+    assert json.loads(answer.content)["code"] == Code.NOT_AUTHENTICATED
     assert answer.headers["content-type"] == "application/problem+json"
 
 
@@ -166,17 +167,17 @@ def test_bad_bodies_are_told_clearly(live, body, status):
         api.get(Health, "/v1/status")
         answer = api._send("POST", "/v1/requests", headers=api._headers(), content=body)
     assert answer.status_code == status
-    problem = answer.json()
+    problem = json.loads(answer.content)
     assert problem["code"] == Code.INVALID_DOCUMENT
     assert problem["detail"]
-    assert "Traceback" not in answer.text
+    assert "Traceback" not in answer.content.decode()
 
 
 def test_an_oversized_body_is_refused_unread(live):
     with live.api("ada") as api:
         api.get(Health, "/v1/status")
         answer = api._send("POST", "/v1/requests", headers=api._headers(), content=b" " * (MAX_BODY_BYTES + 1))
-    assert (answer.status_code, answer.json()["code"]) == (413, Code.TOO_LARGE)
+    assert (answer.status_code, json.loads(answer.content)["code"]) == (413, Code.TOO_LARGE)
 
 
 def test_an_upload_under_a_wrong_name_leaves_nothing(live):
@@ -184,7 +185,7 @@ def test_an_upload_under_a_wrong_name_leaves_nothing(live):
     with live.api("ada") as api:
         api.get(Health, "/v1/status")
         answer = api._send("PUT", f"/v1/images/{wrong}", headers=api._headers(), content=b"image")
-        assert (answer.status_code, answer.json()["code"]) == (422, Code.IMAGE_MISMATCH)
+        assert (answer.status_code, json.loads(answer.content)["code"]) == (422, Code.IMAGE_MISMATCH)
         for name in ("..%2f..%2fserver%2flog-key", "A" * 64, "0" * 63):
             answer = api._send("PUT", f"/v1/images/{name}", headers=api._headers(), content=b"image")
             assert answer.status_code in (404, 405, 422)
@@ -194,7 +195,7 @@ def test_an_upload_under_a_wrong_name_leaves_nothing(live):
 
 def test_an_unknown_call_is_a_problem_document(live):
     answer = httpx.get(url(live, "/v1/nonsense"))
-    assert (answer.status_code, answer.json()["code"]) == (404, Code.NOT_FOUND)
+    assert (answer.status_code, json.loads(answer.content)["code"]) == (404, Code.NOT_FOUND)
 
 
 def test_the_request_of_one_is_not_submitted_by_another(live):

@@ -9,9 +9,9 @@ from tests.simulators.live import PEOPLE, Live
 
 @pytest.fixture(scope="package")
 def live(tmp_path_factory):
-    live = Live(tmp_path_factory.mktemp("online")).make().start()
+    live = Live(tmp_path_factory.mktemp("online")).make()
     try:
-        live.found_policy()
+        live.start().found_policy()
         more_policy(live)
         yield live
     finally:

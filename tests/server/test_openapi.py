@@ -2,6 +2,7 @@
 
 import dataclasses
 import inspect
+import json
 import re
 
 import httpx
@@ -121,7 +122,7 @@ def test_strangers_learn_nothing_of_the_api(live):
 
 def test_members_get_the_document_and_answers_that_fit_it(live):
     with live.api("ada") as api:
-        assert api._call("GET", "/openapi.json").json() == DOCUMENT
+        assert json.loads(api._call("GET", "/openapi.json").content) == DOCUMENT
         for path, query in (
             ("/v1/status", {}),
             ("/v1/trust", {}),
@@ -138,7 +139,7 @@ def test_members_get_the_document_and_answers_that_fit_it(live):
             operation = DOCUMENT["paths"][path]["get"]
             assert query.keys() == query.keys() & {p["name"] for p in operation.get("parameters", ())}
             schema = operation["responses"]["200"]["content"]["application/json"]["schema"]
-            validate(api._call("GET", path, params=query).json(), schema)
+            validate(json.loads(api._call("GET", path, params=query).content), schema)
 
 
 def test_an_error_fits_its_schema(live):

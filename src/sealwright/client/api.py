@@ -45,13 +45,26 @@ class Connection:
     identity: Path
 
 
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What came back, whole and of bounded size."""
+
+    status_code: int
+    content: bytes
+
+
 class Api:
     """Calls of one client; logs in when first needed, and again when the session is over."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         try:
-            self._http = httpx.Client(base_url=connection.url, timeout=TIMEOUT_SECONDS, verify=_tls())
+            self._http = httpx.Client(
+                base_url=connection.url,
+                timeout=TIMEOUT_SECONDS,
+                verify=_tls(),
+                headers={"Accept-Encoding": "identity"},  # a few compressed bytes could fill the memory
+            )
         except (httpx.InvalidURL, ValueError) as e:
             raise ConfigurationError(f"{connection.url} is not a URL: {e}", setting="url") from None
         self._token = ""
@@ -86,11 +99,10 @@ class Api:
         self._log_in()
         with self._http.stream("GET", f"/v1/images/{sha256}", headers=self._headers()) as response:
             if response.status_code != 200:
-                response.read()
-                raise _error(response)
-            yield from response.iter_bytes(1 << 20)
+                raise _error(Reply(response.status_code, _read(response)))
+            yield from response.iter_raw(1 << 20)
 
-    def _call(self, method: str, path: str, **arguments: Any) -> httpx.Response:
+    def _call(self, method: str, path: str, **arguments: Any) -> Reply:
         self._log_in()
         response = self._send(method, path, headers=self._headers(), **arguments)
         if response.status_code == 401 and not isinstance(arguments.get("content"), Iterator):
@@ -135,9 +147,10 @@ class Api:
     def _headers(self) -> dict[str, str]:
         return {"Authorization": f"Bearer {self._token}"}
 
-    def _send(self, method: str, path: str, **arguments: Any) -> httpx.Response:
+    def _send(self, method: str, path: str, **arguments: Any) -> Reply:
         try:
-            return self._http.request(method, path, **arguments)
+            with self._http.stream(method, path, **arguments) as response:
+                return Reply(response.status_code, _read(response))
         except httpx.HTTPError as e:
             raise UnavailableError(
                 f"{self._connection.url} does not answer ({type(e).__name__}: {e})",
@@ -154,7 +167,19 @@ def _chunks(image: ByteSource) -> Iterator[bytes]:
     yield from read_chunks(image, 0, image.size)
 
 
-def _error(response: httpx.Response) -> SealwrightError:
+def _read(response: httpx.Response) -> bytes:
+    parts, total = [], 0
+    for part in response.iter_raw():
+        total += len(part)
+        if total > MAX_ANSWER_BYTES:
+            raise FormatError(
+                f"the server's answer is larger than {MAX_ANSWER_BYTES} bytes", code=Code.INVALID_DOCUMENT
+            )
+        parts.append(part)
+    return b"".join(parts)
+
+
+def _error(response: Reply) -> SealwrightError:
     """Turn a problem document back into the error that it was."""
     try:
         problem = json.loads(response.content)
