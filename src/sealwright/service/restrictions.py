@@ -62,7 +62,12 @@ def restrict(ledger: Ledger, desk: Desk, documents: DocumentStore, signed: Signe
 def finish_interrupted(ledger: Ledger, documents: DocumentStore) -> None:
     """Log what was accepted before a crash and is not in the log: nothing accepted is lost."""
     for digest, kind, subject, person in documents.unlogged_restrictions():
-        _log(ledger, documents, digest, RestrictionKind(kind), subject, person)
+        index = ledger.state.restrictions.find(RestrictionKind(kind), subject)
+        entry = _entry(digest, RestrictionKind(kind), subject, person)
+        if index is not None and ledger.log.entries(index, index + 1) == [records.serialise(entry)]:
+            documents.restriction_logged(digest, index).result()  # only the note of it was lost
+        else:
+            _log(ledger, documents, digest, RestrictionKind(kind), subject, person)
 
 
 def authenticators_of(ledger: Ledger, person: str) -> tuple[Authenticator, ...]:
@@ -127,9 +132,13 @@ def _check_entitled(ledger: Ledger, desk: Desk, restriction: Restriction) -> Non
 def _log(
     ledger: Ledger, documents: DocumentStore, digest: str, kind: RestrictionKind, subject: str, person: str
 ) -> Logged:
-    entry = RestrictionEntry(entry="restriction", format=1, kind=kind, subject=subject, person=person, document=digest)
+    entry = _entry(digest, kind, subject, person)
     index = ledger.append([entry])
     documents.restriction_logged(digest, index).result()
     checkpoint, note = ledger.log.head()
     proof = tuple(ledger.log.inclusion_proof(index, checkpoint.size))
     return Logged(index=index, entry=records.serialise(entry), proof=proof, checkpoint=note)
+
+
+def _entry(digest: str, kind: RestrictionKind, subject: str, person: str) -> RestrictionEntry:
+    return RestrictionEntry(entry="restriction", format=1, kind=kind, subject=subject, person=person, document=digest)
