@@ -172,7 +172,7 @@ def test_another_installations_trust_is_refused(raw, capsys):
 
 def test_a_policy_newer_than_the_signature_is_refused_by_its_rule(raw, maker, capsys):
     size = json.loads(raw.evidence.read_bytes())["outcome_index"]
-    as_of = replace(maker.trust().as_of, size=size + 1, policy_version=9, policy_index=size - 1)
+    as_of = replace(maker.trust().as_of, size=size, policy_version=9, policy_index=size - 1)
     raw.trust.write_bytes(records.serialise(maker.trust(as_of=as_of)))
     assert "was not the newest when this was signed" in failure(capsys, 77, "verify", raw.image, "--trust", raw.trust)
 
@@ -379,3 +379,10 @@ def test_version_is_said(capsys):
     assert capsys.readouterr().out == f"sealwright {__version__}\n" * 2
     assert run("version", "--json") == 0
     assert json.loads(capsys.readouterr().out) == {"version": __version__}
+
+
+def test_a_fork_at_the_size_that_the_trust_file_knows_is_noticed(raw, maker, capsys):
+    size = json.loads(raw.evidence.read_bytes())["outcome_index"] + 1
+    as_of = replace(maker.trust().as_of, size=size, root_hash="0" * 64)
+    raw.trust.write_bytes(records.serialise(maker.trust(as_of=as_of)))
+    assert "the log forked" in failure(capsys, 1, "verify", raw.image, "--trust", raw.trust)
