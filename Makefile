@@ -14,7 +14,8 @@ setup:  ## install Debian packages and the virtual environment
 demo: setup  ## sign four real images with a quorum and verify them with other people's programs
 	@$(PYTHON) -m demo
 
-up: setup  ## run server and signer of $(INSTANCE) for you to use
+up: setup  ## run server and signer of $(INSTANCE) for you to use; made if there is none
+	@test -d $(INSTANCE) || scripts/first-instance.sh $(INSTANCE)
 	@.venv/bin/sealwright up $(INSTANCE)
 
 check: setup  ## format, lint, types, import contracts
