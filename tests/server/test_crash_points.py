@@ -76,16 +76,15 @@ class CrashingLive(Live):
         assert process.wait(timeout=DEATH_SECONDS) == -signal.SIGKILL
         assert not crashing.is_armed(self.folder / "i")
 
-    def sign(self, record, person: str) -> SignedDocument:
-        return sign_document(
-            record, instance=self.configuration.instance, identity=self.identities[person], signer=person
-        )
+
+def sign(live: Live, record, person: str) -> SignedDocument:
+    return sign_document(record, instance=live.configuration.instance, identity=live.identities[person], signer=person)
 
 
 class Case:
     """One request on its way, with its approvals."""
 
-    def __init__(self, live: CrashingLive, name: str) -> None:
+    def __init__(self, live: Live, name: str, dan: d.Decision = d.Decision.REJECT) -> None:
         self.live, self.image = live, f"firmware of {name}".encode()
         now = int(time.time())
         with live.api("ada") as api:
@@ -100,14 +99,15 @@ class Case:
             [prepared], log=live.configuration.origin, requester="ada", product="router", release="1",
             environment=d.Environment.PRODUCTION, now=now, lifetime_seconds=3600, entropy=os.urandom,
         )  # fmt: skip
-        self.request = live.sign(request, "ada")
+        self.request = sign(live, request, "ada")
         self.id = request.id
         self.digest = document_digest("request", live.configuration.instance, self.request.document)
         self.votes = {
-            person: live.sign(
+            person: sign(
+                live,
                 new_vote(
                     request, instance=live.configuration.instance, rules=rules_of(request, standing)[2],
-                    decision=d.Decision.REJECT if person == "dan" else d.Decision.APPROVE, person=person, now=now,
+                    decision=dan if person == "dan" else d.Decision.APPROVE, person=person, now=now,
                     entropy=os.urandom,
                 ),
                 person,
@@ -284,7 +284,7 @@ def test_a_revocation_that_was_taken_in_is_logged_after_the_restart(live):
             entropy=os.urandom,
         )  # fmt: skip
         live.arm("after-restriction-commit")
-        body = RestrictBody(restriction=live.sign(document, "dan"))
+        body = RestrictBody(restriction=sign(live, document, "dan"))
         assert not answered(lambda: api.post(Logged, "/v1/restrictions", body))
     live.await_death("server")
     live.start("server")
