@@ -90,13 +90,6 @@ class Documents:
         self._writer.close()
         self._reader.close()
 
-    def backup(self, destination: Path) -> None:
-        """Copy the database as it is now."""
-        target = sqlite3.connect(destination)
-        with self._mutex:
-            self._reader.backup(target)
-        target.close()
-
     # -- requests
 
     def add_request(self, row: RequestRow, stored: StoredRequest) -> "Future[None]":

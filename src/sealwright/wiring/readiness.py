@@ -9,7 +9,7 @@ VARIABLE = "NOTIFY_SOCKET"
 
 def say_ready() -> None:
     """Send ``READY=1`` to the socket named by the environment, if there is one."""
-    address = os.environ.get(VARIABLE, "")
+    address = os.environ.pop(VARIABLE, "")  # no child of ours speaks for us
     if not address:
         return
     if address.startswith("@"):

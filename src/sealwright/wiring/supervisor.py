@@ -200,7 +200,8 @@ def _notices(path: Path) -> Iterator[socket.socket]:
 def _why(status: int) -> str:
     if status >= 0:
         return f"ended with exit code {status}"
-    return f"was ended by signal {-status} ({signal.Signals(-status).name})"
+    name = next((known.name for known in signal.Signals if known == -status), "a real-time signal")
+    return f"was ended by signal {-status} ({name})"
 
 
 def _given_up(name: str, status: int) -> RefusedError | ConfigurationError:
