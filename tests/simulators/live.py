@@ -112,7 +112,11 @@ class Live:
                     stdout=output,
                     stderr=subprocess.STDOUT,
                 )
-        self.wait()
+        try:
+            self.wait()
+        except BaseException:
+            self.kill()  # nobody will stop what did not start
+            raise
         return self
 
     def wait(self) -> None:
