@@ -138,7 +138,8 @@ class _Child:
 
         self._started, self.is_ready = time.monotonic(), False
         self.process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
-            [sys.executable, "-m", "sealwright.wiring", self.name, str(self._folder)],
+            # Isolated: otherwise a module that somebody left in the current folder runs in the signer.
+            [sys.executable, "-I", "-m", "sealwright.wiring", self.name, str(self._folder)],
             stdin=subprocess.DEVNULL,
             env={**os.environ, VARIABLE: self._notices},
             start_new_session=True,  # Ctrl-C reaches us alone, and we end them in order
