@@ -15,7 +15,7 @@ from sealwright.core.digests import document_digest
 from sealwright.core.envelopes import Envelope, SignatureKind
 from sealwright.core.errors import Code, RefusedError
 from sealwright.policy.signatures import Namespace
-from sealwright.server.application import CallScope
+from sealwright.server.application import MAX_STRANGERS_BODY_BYTES, CallScope
 from sealwright.server.routes import ROUTES
 from sealwright.service.messages import (
     MAX_BODY_BYTES,
@@ -177,6 +177,12 @@ def test_an_oversized_body_is_refused_unread(live):
     with live.api("ada") as api:
         api.get(Health, "/v1/status")
         answer = api._send("POST", "/v1/requests", headers=api._headers(), content=b" " * (MAX_BODY_BYTES + 1))
+    assert (answer.status_code, json.loads(answer.content)["code"]) == (413, Code.TOO_LARGE)
+
+
+@pytest.mark.parametrize("path", ["/v1/challenge", "/v1/login"])
+def test_strangers_cannot_fill_the_memory(live, path):
+    answer = httpx.post(url(live, path), content=b" " * (MAX_STRANGERS_BODY_BYTES + 1))
     assert (answer.status_code, json.loads(answer.content)["code"]) == (413, Code.TOO_LARGE)
 
 

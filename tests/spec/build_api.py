@@ -11,7 +11,7 @@ from typing import Any
 from tests.conftest import PROJECT
 from tests.spec.forms import member_forms
 
-from sealwright.server.application import CallScope, Route
+from sealwright.server.application import MAX_STRANGERS_BODY_BYTES, CallScope, Route
 from sealwright.server.routes import ROUTES
 from sealwright.service.messages import MAX_BODY_BYTES, Challenge, Problem
 
@@ -29,7 +29,7 @@ This page is made from the table in `src/sealwright/server/routes.py`; `GET /ope
 
 ## How to call
 
-Bodies and answers are [canonical JSON](spec/canonical-form.md); a body has at most {MAX_BODY_BYTES:,} bytes, an image is sent alone and may be larger.
+Bodies and answers are [canonical JSON](spec/canonical-form.md); a body has at most {MAX_BODY_BYTES:,} bytes, without a session {MAX_STRANGERS_BODY_BYTES:,}; an image is sent alone and may be larger.
 Errors are RFC 9457 problem documents (`Problem`); their `code` has a heading in [errors.md](errors.md).
 Every call but health and the two that log in needs a session: `Authorization: Bearer TOKEN`.
 

@@ -41,6 +41,8 @@ _STATUS = {
 }
 ERRORS_PAGE = "urn:sealwright:error:"
 """Each code has its heading in docs/errors.md."""
+MAX_STRANGERS_BODY_BYTES = 64 * 1024
+"""Of a call without a session: a signed challenge is far smaller, and strangers could fill the memory with bodies."""
 
 
 class CallScope(StrEnum):
@@ -124,7 +126,8 @@ def _endpoint(context: Context, route: Route) -> Callable[[Request], Awaitable[R
             caller = _caller(context, route, request)
             body = None
             if route.body is not None:
-                body = records.parse(route.body, await read_body(request), max_bytes=MAX_BODY_BYTES)
+                limit = MAX_STRANGERS_BODY_BYTES if route.scope is CallScope.ANYBODY else MAX_BODY_BYTES
+                body = records.parse(route.body, await read_body(request, limit), max_bytes=limit)
             answer = await route.handler(Call(context=context, request=request, caller=caller, body=body))
             return answer if isinstance(answer, Response) else _json(answer)
         except SealwrightError as e:
@@ -150,7 +153,7 @@ def _caller(context: Context, route: Route, request: Request) -> Caller:
     return caller
 
 
-async def read_body(request: Request, limit: int = MAX_BODY_BYTES) -> bytes:
+async def read_body(request: Request, limit: int) -> bytes:
     """Read a body up to a limit; ``RefusedError`` (``too-large``) beyond."""
     parts, total = [], 0
     async for part in request.stream():
