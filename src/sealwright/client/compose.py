@@ -18,7 +18,7 @@ from sealwright.core import records
 from sealwright.core.digests import document_digest
 from sealwright.core.envelopes import Envelope, SignatureKind, SignedDocument
 from sealwright.core.errors import Code, FormatError, RefusedError
-from sealwright.core.images import ByteSource
+from sealwright.core.images import ByteSource, DigestedSource
 from sealwright.evidence.verify import signing_keys
 from sealwright.formats.interface import Format, Prepared, TargetProfile
 from sealwright.formats.targets import ANY
@@ -105,7 +105,8 @@ def prepare_artifact(
     else:
         with ThreadPoolExecutor(1, "digests") as pool:  # hashing leaves the interpreter: both cores are at work
             hashing = pool.submit(digests, image)
-            prepared = image_format.prepare(image, signing_keys(keys), options, target)
+            digested = DigestedSource(image, lambda: bytes.fromhex(hashing.result().sha256))
+            prepared = image_format.prepare(digested, signing_keys(keys), options, target)
             named = hashing.result()
     artifact = Artifact(
         name=name,

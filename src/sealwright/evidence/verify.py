@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from sealwright.core import records
 from sealwright.core.digests import NO_INSTANCE, document_digest
 from sealwright.core.errors import Code, FormatError, RefusedError, VerificationError
-from sealwright.core.images import ByteSource, read_chunks
+from sealwright.core.images import ByteSource, DigestedSource, read_chunks
 from sealwright.core.keys import PublicKey
 from sealwright.core.patches import PatchedSource
 from sealwright.evidence.bundle import Evidence, LoggedDocument, TrustFile
@@ -293,7 +293,8 @@ def _verify_image(
         for slot, profile in zip(approved.request.slots, approved.profiles, strict=True)
         if slot.artifact == artifact.name
     ]
-    prepared = module.prepare(original, signing_keys([p for _, p in mine]), artifact.options, ANY)
+    digested = DigestedSource(original, sha256.digest)
+    prepared = module.prepare(digested, signing_keys([p for _, p in mine]), artifact.options, ANY)
     wanted = [(s.slot, s.key_profile, s.digest) for s, _ in mine]
     found = [(s.name, s.key_profile, s.digest.hex()) for s in prepared.slots]
     if found != wanted:
