@@ -22,7 +22,7 @@ from sealwright.policy.authorise import Approved, Documents, Standing, authorise
 from sealwright.policy.documents import Artifact, Checked, Grade, KeyGrade, KeyProfile, Outcome, Policy, Root
 from sealwright.policy.entries import GrantingEntry, IntentEntry, OutcomeEntry, parse_entry
 from sealwright.policy.fold import Restrictions, open_policy
-from sealwright.policy.roots import open_next_root
+from sealwright.policy.roots import check_root, open_next_root
 from sealwright.policy.sections import load_proven
 from sealwright.policy.signatures import the_envelope, verify_ed25519
 from sealwright.translog import merkle
@@ -72,6 +72,8 @@ def verify_evidence(
 
     ``restrictions``, from a copy of the log, adds vetoes and revocations logged before the outcome.
     """
+    if trust.roots[0] != trust.instance:
+        raise _mismatch("first root of the trust file", trust.instance, trust.roots[0])
     if evidence.instance != trust.instance:
         raise _mismatch("evidence of another installation", trust.instance[:16], evidence.instance[:16])
     opened = _open_checkpoint(evidence, trust)
@@ -141,6 +143,8 @@ def _verify_root(evidence: Evidence, trust: TrustFile, outcome: Outcome, opened:
         raise RefusedError(
             f"root version {newest[0].version} was replaced when the outcome was logged", code=Code.ROOT_INVALID
         )
+    if (trust.log, trust.log_key) not in {(log.origin, log.key) for log in newest[0].logs}:
+        raise RefusedError(f"the root in force does not name log {trust.log} with this key", code=Code.WRONG_LOG)
     return newest
 
 
@@ -153,6 +157,7 @@ def _next_root(logged: LoggedDocument, previous: tuple[Root, str] | None, trust:
         digest = document_digest("root", instance, logged.signed.document)
         if digest != trust.roots[root.version - 1]:
             raise _mismatch(f"digest of root version {root.version}", trust.roots[root.version - 1], digest)
+        check_root(root)
         return root, digest
     if previous is None:
         raise RefusedError(
@@ -248,7 +253,11 @@ def _verify_signatures(
         if slot.artifact != evidence.artifact:
             continue
         signature = next(signatures, b"")
-        if done.signature is None or hashlib.sha256(signature).hexdigest() != done.signature:
+        if (
+            done.signature is None
+            or done.failure is not None
+            or hashlib.sha256(signature).hexdigest() != done.signature
+        ):
             raise _mismatch(f"signature of slot {slot.slot}", str(done.signature), "another or none")
         certificate = hashlib.sha256(profile.certificates[0]).hexdigest() if profile.certificates else None
         if done.certificate != certificate:

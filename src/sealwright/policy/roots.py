@@ -45,6 +45,8 @@ def check_root(root: Root) -> None:
         raise _refused("a production root needs a threshold of two", hint="or grade it evaluation")
     if root.witness_quorum > len(root.witnesses):
         raise _refused("more witnesses must cosign than there are")
+    if (root.version == 1) != (root.previous == NO_INSTANCE):
+        raise _refused("only the first root has no predecessor")
     _check_verifier_keys(root)
     keys = [public_key_of(a) for admin in root.administrators for a in admin.authenticators]
     for what, values in (
