@@ -5,6 +5,7 @@ acknowledged.  Nothing here decides: a vote that counts here is a document that 
 """
 
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
@@ -27,6 +28,8 @@ from sealwright.policy.authorise import (
 from sealwright.policy.documents import Checked, Decision, KeyProfile, Mode, Scope, Vote
 from sealwright.service.ledger import Ledger
 from sealwright.service.ports import Clock, DocumentStore, Images, RequestRow, RequestState, SlotRow, StoredRequest
+
+SETTLE_SECONDS = 5.0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -174,6 +177,23 @@ class Desk:
     def look(self, digest: str) -> Live | None:
         """Return an unfinished request, or None."""
         return self._live.get(digest)
+
+    def stop(self, digest: str, state: RequestState, detail: str) -> None:
+        """End a request by a restriction that was logged; ``RefusedError`` (``conflict``) when its signatures are out.
+
+        What the pump has in hand may be signed already, or will be refused by the signer: that is waited for.
+        """
+        deadline = time.monotonic() + SETTLE_SECONDS
+        while digest in self._taken and time.monotonic() < deadline:
+            time.sleep(0.01)
+        self.end(digest, state, detail)
+        row = self._documents.row(digest)
+        if row is not None and row.state is RequestState.SIGNED:
+            raise RefusedError(
+                f"request {digest[:16]} was signed before this was logged ({detail})",
+                code=Code.CONFLICT,
+                hint="the signature counts: stop its delivery, or have the key profile revoked",
+            )
 
     def end(self, digest: str, state: RequestState, detail: str, *, keep: bool = True) -> None:
         """A request is finished; ``keep`` writes it down too."""

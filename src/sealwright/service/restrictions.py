@@ -33,7 +33,7 @@ def veto(ledger: Ledger, desk: Desk, documents: DocumentStore, request: str, bod
     documents.add_restriction(digest, RestrictionKind.VETO, request, person, body.vote, "vote").result()
     logged = _log(ledger, documents, digest, RestrictionKind.VETO, request, person)
     reason = f": {body.reason}" if body.reason else ""
-    desk.end(request, RequestState.REJECTED, f"vetoed by {person} at log index {logged.index}{reason}")
+    desk.stop(request, RequestState.REJECTED, f"vetoed by {person} at log index {logged.index}{reason}")
     return logged
 
 
@@ -54,7 +54,7 @@ def restrict(ledger: Ledger, desk: Desk, documents: DocumentStore, signed: Signe
     logged = _log(ledger, documents, digest, kind, subject, person)
     if kind in (RestrictionKind.VETO, RestrictionKind.CANCEL):
         state = RequestState.CANCELLED if kind is RestrictionKind.CANCEL else RequestState.REJECTED
-        desk.end(subject, state, f"{kind} by {person} at log index {logged.index}")
+        desk.stop(subject, state, f"{kind} by {person} at log index {logged.index}")
     desk.review()
     return logged
 

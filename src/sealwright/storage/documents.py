@@ -131,8 +131,9 @@ class Documents:
         return self._writer.submit(_vote(request, digest, person, decision, vote))
 
     def set_state(self, request: str, state: RequestState, detail: str) -> "Future[None]":
-        """Remember where a request stands, and why."""
-        return self._writer.submit([("UPDATE request SET state=?, detail=? WHERE digest=?", (state, detail, request))])
+        """Remember where a request stands, and why.  What is signed stays so: its signatures are out."""
+        sql = "UPDATE request SET state=?, detail=? WHERE digest=? AND state<>?"
+        return self._writer.submit([(sql, (state, detail, request, RequestState.SIGNED))])
 
     def row(self, request: str) -> RequestRow | None:
         """Return a request by digest or id."""
