@@ -1,13 +1,10 @@
 """How figures are made: alternating runs, medians, the greatest memory of a process, and its processor time."""
 
-import os
 import re
 import statistics
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-
-CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,9 +47,9 @@ def peak_mib(pid: int | str = "self") -> float:
 
 
 def cpu_seconds(pid: int) -> float:
-    """Return the processor time that a process and its ended children have used."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return sum(map(int, fields[11:15])) / CLOCK_TICKS
+    """Return the processor time that the running threads of a process have used."""
+    threads = Path(f"/proc/{pid}/task").iterdir()
+    return sum(int((thread / "schedstat").read_text().split()[0]) for thread in threads) / 1e9
 
 
 def children(pid: int) -> list[int]:
