@@ -30,6 +30,8 @@ from sealwright.service.ledger import Ledger
 from sealwright.service.ports import Clock, DocumentStore, Images, RequestRow, RequestState, SlotRow, StoredRequest
 
 SETTLE_SECONDS = 5.0
+MAX_ROUND_SLOTS = 2000
+"""So many signatures are made within the time a round may take, and fit its answer, whatever the keys."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -207,9 +209,15 @@ class Desk:
 
     def take_ready(self, limit: int) -> list[Live]:
         """Return requests with their quorum, for the next round; they come back by ``retry`` or end."""
-        now = self._clock.now()
+        now, slots, some = self._clock.now(), 0, list[Live]()
         with self._mutex:
-            some = [live for live in self._ready.values() if live.not_before <= now][:limit]
+            for live in self._ready.values():
+                if live.not_before > now:
+                    continue
+                slots += len(live.profiles)
+                if len(some) == limit or (some and slots > MAX_ROUND_SLOTS):
+                    break
+                some.append(live)
             for live in some:
                 del self._ready[live.checked.digest]
                 self._taken.add(live.checked.digest)
