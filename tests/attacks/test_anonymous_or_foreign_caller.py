@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import socket
 
 import httpx
 import pytest
@@ -121,6 +122,20 @@ def test_a_challenge_of_ones_own_making_is_refused(live):
         Challenge(type="login", format=1, nonce="0" * 64, log=given.log, person="ada", time=given.time)
     )
     assert log_in(live, own, signed(live, own, "ada")).status_code == 401
+
+
+def test_strangers_who_ask_for_many_challenges_lock_nobody_out(live):
+    # Whoever has to find a security key and touch it needs seconds.
+    given, count = challenge(live, live.identities["ada"]), 10_100
+    body = records.serialise(ChallengeBody(authenticator="0" * 64))
+    call = b"POST /v1/challenge HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
+    with socket.create_connection(("127.0.0.1", live.configuration.port), timeout=30) as flood:
+        for _ in range(count // 20):
+            flood.sendall(20 * call)
+            answers = b""
+            while answers.count(b"HTTP/1.1 200") < 20:
+                answers += flood.recv(1 << 16)
+    assert log_in(live, given, signed(live, given, "ada")).status_code == 200
 
 
 def test_a_stranger_gets_a_challenge_for_nobody_and_no_session(live, tmp_path):

@@ -4,6 +4,7 @@ The challenge is a document under the namespace for logins only, so that no sign
 """
 
 import hashlib
+import hmac
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from sealwright.service.restrictions import authenticators_of, owners_of
 
 CHALLENGE_SECONDS = 60
 SESSION_SECONDS = 3600
-MAX_CHALLENGES = 10_000
+RANDOM_BYTES = 16  # of the nonce; as many bytes of HMAC-SHA256 follow
 MAX_SESSIONS = 10_000
 
 
@@ -38,23 +39,24 @@ class Logins:
     def __init__(self, *, ledger: Ledger, clock: Clock, entropy: Entropy) -> None:
         self._ledger, self._clock, self._entropy = ledger, clock, entropy
         self._mutex = threading.Lock()
-        self._challenges: OrderedDict[bytes, int] = OrderedDict()
+        self._key = entropy.token(32)
+        self._used: OrderedDict[str, int] = OrderedDict()
+        """Nonces that logged somebody in, until their challenges are too old."""
         self._sessions: OrderedDict[bytes, tuple[Caller, int, int]] = OrderedDict()
         self._owners: tuple[int, dict[str, str]] = (-1, {})
 
     def challenge(self, authenticator: str) -> bytes:
         """Return a challenge for whoever holds the key with this fingerprint; for ``nobody`` where none does."""
-        now = self._clock.now()
-        person = self._owner(authenticator)
-        nonce = self._entropy.token(32).hex()
-        challenge = records.serialise(
-            Challenge(type="login", format=1, nonce=nonce, log=self._ledger.origin, person=person, time=now)
+        random = self._entropy.token(RANDOM_BYTES).hex()
+        return self._challenge(random, self._owner(authenticator), self._clock.now())
+
+    def _challenge(self, random: str, person: str, time: int) -> bytes:
+        """Return the one challenge of these values.  It proves itself: strangers who ask for many crowd nobody out."""
+        text = f"{random} {person} {time}"
+        proof = hmac.digest(self._key, text.encode(), "sha256")[:RANDOM_BYTES].hex()
+        return records.serialise(
+            Challenge(type="login", format=1, nonce=random + proof, log=self._ledger.origin, person=person, time=time)
         )
-        with self._mutex:
-            self._challenges[challenge] = now + CHALLENGE_SECONDS
-            if len(self._challenges) > MAX_CHALLENGES:
-                self._challenges.popitem(last=False)
-        return challenge
 
     def _owner(self, authenticator: str) -> str:
         if self._owners[0] != self._ledger.epoch:
@@ -64,11 +66,11 @@ class Logins:
     def log_in(self, challenge: bytes, envelope: Envelope) -> str:
         """Return a session token for a signed challenge; each challenge works once."""
         now = self._clock.now()
-        with self._mutex:
-            expires = self._challenges.pop(challenge, 0)
-        if now >= expires:
+        given = records.parse(Challenge, challenge)
+        person, expires = given.person, given.time + CHALLENGE_SECONDS
+        ours = self._challenge(given.nonce[: 2 * RANDOM_BYTES], person, given.time)
+        if not hmac.compare_digest(challenge, ours) or now >= expires:
             raise _refused("the challenge is unknown, used or too old")
-        person = records.parse(Challenge, challenge).person
         digest = document_digest("login", self._ledger.instance, challenge)
         try:
             if envelope.signer != person:
@@ -77,6 +79,7 @@ class Logins:
         except (VerificationError, FormatError):
             # Which of them it was is nobody's business before they are known.
             raise _refused("the challenge is not signed by an authenticator of that person") from None
+        self._use(given.nonce, expires, now)
         token = self._entropy.token(32).hex()
         caller = Caller(person=person, authenticator=envelope.authenticator)
         with self._mutex:
@@ -84,6 +87,14 @@ class Logins:
             if len(self._sessions) > MAX_SESSIONS:
                 self._sessions.popitem(last=False)
         return token
+
+    def _use(self, nonce: str, expires: int, now: int) -> None:
+        with self._mutex:
+            while self._used and next(iter(self._used.values())) <= now:
+                self._used.popitem(last=False)
+            if nonce in self._used:
+                raise _refused("the challenge is unknown, used or too old")
+            self._used[nonce] = expires
 
     def caller(self, token: str) -> Caller:
         """Return who holds a session; ``RefusedError`` (``not-authenticated``) when it is over."""
