@@ -76,7 +76,7 @@ def test_the_forbidden_code_points_on_the_page_are_those_of_the_code():
         ("canonical-form.md", canonical.MAX_DOCUMENT_BYTES, "bytes"),
         ("canonical-form.md", canonical.MAX_DEPTH, "containers"),
         ("canonical-form.md", protocol.MAX_FRAME_BYTES, "(16 MiB)"),
-        ("canonical-form.md", MAX_EVIDENCE_BYTES, "(64 MiB)"),
+        ("canonical-form.md", MAX_EVIDENCE_BYTES, "(16 MiB)"),
         ("evidence.md", MAX_EVIDENCE_BYTES, "bytes"),
         ("log-entries.md", entries.MAX_ENTRY_BYTES, "bytes"),
         ("log-entries.md", fold.REMEMBERED_INTENTS, "."),

@@ -234,7 +234,7 @@ def test_a_broken_document_is_an_error_that_names_the_file(raw, capsys, which, c
 
 def test_an_oversized_document_is_refused_unread(raw, capsys):
     os.truncate(raw.evidence, MAX_EVIDENCE_BYTES + 1)
-    assert "at most 67108864 are accepted" in failure(capsys, 65, "verify", raw.image, "--trust", raw.trust)
+    assert "at most 16777216 are accepted" in failure(capsys, 65, "verify", raw.image, "--trust", raw.trust)
 
 
 @pytest.mark.parametrize("which", ["image", "evidence", "trust"])
@@ -386,3 +386,17 @@ def test_a_fork_at_the_size_that_the_trust_file_knows_is_noticed(raw, maker, cap
     as_of = replace(maker.trust().as_of, size=size, root_hash="0" * 64)
     raw.trust.write_bytes(records.serialise(maker.trust(as_of=as_of)))
     assert "the log forked" in failure(capsys, 1, "verify", raw.image, "--trust", raw.trust)
+
+
+@pytest.mark.parametrize(
+    ("option", "value"), [("--environment", "development"), ("--product", "toaster"), ("--release", "9.9.9")]
+)
+def test_an_image_signed_for_something_else_is_refused(raw, capsys, option, value):
+    said = failure(capsys, 1, "verify", raw.image, "--trust", raw.trust, option, value)
+    assert f"signed for another {option[2:]}: expected {value}" in said
+    assert f"if that is what you want: {option} " in said
+
+
+def test_an_image_signed_for_what_was_asked_is_accepted(raw):
+    expected = ("--environment", "production", "--product", "gateway", "--release", "1.2.3")
+    assert run("verify", raw.image, "--trust", raw.trust, *expected) == 0

@@ -186,7 +186,10 @@ def test_several_images_are_one_request_and_go_to_a_folder(terminal, live, tmp_p
     command = ("sign", *images, "--product", "router", "--release", "2", "--environment", "development", "--wait", "30")
     terminal.good("ada", *command, "-o", tmp_path / "out")
     assert len(list((tmp_path / "out").iterdir())) == 6
-    terminal.good("dan", "verify", tmp_path / "out" / "b.bin", "--trust", live.configuration.trust_file)
+    command = ("verify", tmp_path / "out" / "b.bin", "--trust", live.configuration.trust_file)
+    terminal.good("dan", *command, "--environment", "development")
+    assert terminal.run("dan", *command).code == DIFFERENT  # nobody has to approve there: never taken for production
+    command = ("sign", *images, "--product", "router", "--release", "2", "--environment", "development", "--wait", "30")
     said = terminal.run("ada", *command, "-o", tmp_path / "a.bin")
     assert said.code == CONFIGURATION
     assert "2 images need a folder" in said.err
@@ -213,7 +216,8 @@ def test_a_key_that_signs_whole_messages_gets_them(terminal, live, tmp_path):
         "ada", "sign", application, "--product", "router", "--release", "1", "--environment", "test",
         "--format", "mcuboot", "--option", "version=1.2.3", "--key-profile", "boot", "--wait", "30",
     )  # fmt: skip
-    shown = terminal.good("dan", "verify", tmp_path / "app.signed.bin", "--trust", live.configuration.trust_file).out
+    command = ("verify", tmp_path / "app.signed.bin", "--trust", live.configuration.trust_file)
+    shown = terminal.good("dan", *command, "--environment", "test").out
     assert "router/test/boot, ed25519" in shown
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from sealwright.cli.output import PROGRAM, note, show, show_table
 from sealwright.client.assembly import Delivered
+from sealwright.policy.documents import Environment
 
 
 def show_delivered(delivered: Sequence[Delivered], trust: Path) -> None:
@@ -42,7 +43,9 @@ def delivered_json(delivered: Sequence[Delivered], trust: Path) -> list[dict[str
 
 def verify_command(done: Delivered, trust: Path) -> str:
     """Return the command that verifies a delivered image."""
-    return shlex.join([PROGRAM, "verify", str(done.image), "--trust", str(trust)])
+    environment = str(done.verified.approved.request.environment)
+    asked = [] if environment == Environment.PRODUCTION else ["--environment", environment]
+    return shlex.join([PROGRAM, "verify", str(done.image), "--trust", str(trust), *asked])
 
 
 def resume_command(request: str, images: Sequence[Path], output: Path | None, *, replace: bool) -> str:

@@ -10,13 +10,14 @@ from sealwright.cli.lean import Parser
 from sealwright.cli.output import UsageError, iso, note, show, show_json, show_table, utc
 from sealwright.client.files import FileSource
 from sealwright.client.images import choose_format
-from sealwright.client.offline import VerifiedFile, load_trust, verify_file
+from sealwright.client.offline import VerifiedFile, check_expected, load_trust, verify_file
 from sealwright.core.images import Range
 from sealwright.core.keys import PublicKey
 from sealwright.evidence.bundle import EVIDENCE_SUFFIX
 from sealwright.evidence.verify import VerifiedEvidence
 from sealwright.formats import FORMATS
 from sealwright.formats.interface import Inspection
+from sealwright.policy.documents import Environment
 
 
 def version(arguments: Sequence[str]) -> None:
@@ -37,11 +38,20 @@ def verify(arguments: Sequence[str]) -> None:
     parser.add_argument(
         "--trust", metavar="FILE", type=Path, help="trust file of the maker; default: $SEALWRIGHT_TRUST"
     )
+    parser.add_argument(
+        "--environment",
+        choices=[str(e) for e in Environment],
+        default=str(Environment.PRODUCTION),
+        help="what the image must have been signed for; default: production",
+    )
+    parser.add_argument("--product", help="the product it must have been signed for")
+    parser.add_argument("--release", help="the release it must have been signed as")
     chosen = parser.parse_args(arguments)
     trust = chosen.trust or os.environ.get("SEALWRIGHT_TRUST")
     if not trust:
         raise UsageError("no trust file is named", hint="get it from the maker of the image, and name it with --trust")
     checked = verify_file(chosen.image, chosen.evidence, load_trust(Path(trust)), FORMATS)
+    check_expected(checked.verified, environment=chosen.environment, product=chosen.product, release=chosen.release)
     if chosen.json:
         show_json(_verified_json(chosen.image, checked))
     else:

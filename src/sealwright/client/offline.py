@@ -27,6 +27,24 @@ class VerifiedFile:
     notes: tuple[str, ...]
 
 
+def check_expected(verified: VerifiedEvidence, *, environment: str, product: str | None, release: str | None) -> None:
+    """Refuse an image that was approved for something else; a development image may have been approved by nobody."""
+    request = verified.approved.request
+    for what, wanted, got in (
+        ("environment", environment, str(request.environment)),
+        ("product", product, request.product),
+        ("release", release, request.release),
+    ):
+        if wanted is not None and wanted != got:
+            raise VerificationError(
+                f"signed for another {what}",
+                expected=wanted,
+                got=got,
+                code=Code.EVIDENCE_MISMATCH,
+                hint=f"if that is what you want: --{what} {got}",
+            )
+
+
 def load_trust(path: Path) -> TrustFile:
     """Read a trust file."""
     return _load(TrustFile, path, what="trust file", max_bytes=MAX_DOCUMENT_BYTES)

@@ -12,7 +12,7 @@ from sealwright.core.patches import Patch
 from sealwright.core.records import Bounds, Count, Digest
 from sealwright.policy.documents import FileName, Origin, VerifierKey, Witness
 
-MAX_EVIDENCE_BYTES = 64 << 20
+MAX_EVIDENCE_BYTES = 16 << 20
 EVIDENCE_SUFFIX = ".sealwright"
 
 Hash = Annotated[bytes, Bounds(32, 32)]

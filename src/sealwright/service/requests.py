@@ -25,7 +25,7 @@ from sealwright.policy.authorise import (
     check_vote,
     rules_of,
 )
-from sealwright.policy.documents import Checked, Decision, KeyProfile, Mode, Scope, Vote
+from sealwright.policy.documents import Checked, Decision, KeyProfile, Mode, Person, Scope, Vote
 from sealwright.service.ledger import Ledger
 from sealwright.service.ports import Clock, DocumentStore, Images, RequestRow, RequestState, SlotRow, StoredRequest
 
@@ -158,6 +158,7 @@ class Desk:
         vote = records.parse(Vote, signed.document)
         if vote.person != person or vote.decision is not Decision.REJECT:
             raise RefusedError("not your rejection", code=Code.NOT_PERMITTED)
+        self._check_may_veto(live, person)
         try:
             check_vote(signed, live.checked, live.rules, self._ledger.standing(), now=self._clock.now())
         except RefusedError as e:
@@ -165,6 +166,17 @@ class Desk:
             if e.code is not Code.VETOED:
                 raise
         return document_digest("vote", self._ledger.instance, signed.document)
+
+    def _check_may_veto(self, live: Live, person: str) -> None:
+        """Who may approve may veto; requesters cancel, administrators restrict (PROTOCOL, section 4)."""
+        section = self._ledger.standing().sections.get(Person, person)
+        roles = {role for group in live.scope.quorum for role in group.roles}
+        if section is None or roles.isdisjoint(section.roles):
+            raise RefusedError(
+                f"{person} has none of the roles {sorted(roles)} that vote on {live.scope.id}",
+                code=Code.NOT_PERMITTED,
+                hint="requesters cancel their own requests; administrators may veto any",
+            )
 
     def find(self, digest: str) -> Live:
         """Return an unfinished request; ``RefusedError`` when there is none of that digest."""
