@@ -1,4 +1,4 @@
-"""``sealwright log``: look at the log, follow it, prove entries."""
+"""``sealwright log``: look at the log, follow it, copy it, prove entries."""
 
 import sys
 from pathlib import Path
@@ -8,7 +8,7 @@ import typer
 
 from sealwright.cli.output import note, show, show_json, show_table, utc
 from sealwright.cli.typed import noun
-from sealwright.client import log_view, settings
+from sealwright.client import log_mirror, log_view, settings
 from sealwright.client.log_view import Head, ProvenEntry
 from sealwright.client.outputs import Outputs
 from sealwright.core import canonical, records
@@ -76,6 +76,24 @@ def verify(json: Json = False) -> None:
     rows += [("root", f"version {root.root.version}, expires {utc(root.root.expires)}" if root else "none")]
     in_force = f"version {policy.policy.version}, expires {utc(policy.policy.expires)}" if policy else "none"
     rows += [("policy", in_force)]
+    show_table(rows)
+
+
+@log.command()
+def mirror(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="folder of the copy; made if it is not there")],
+    json: Json = False,
+) -> None:
+    """Keep a copy of the log: follow it as `log verify` does, and write entries and checkpoint (C2SP tlog-tiles)."""
+    chosen = settings.load()
+    with chosen.api() as api:
+        report, old_size = log_mirror.mirror(api, chosen.trust, directory, _progress)
+    if json:
+        show_json({"verified": True, **_head_json(report.head), "directory": str(directory), "kept": old_size})
+        return
+    show(f"mirrored: {report.head.checkpoint.origin}")
+    rows = _head_rows(report.head)
+    rows += [("copy", f"{directory}: {report.head.checkpoint.size - old_size} entries more than before")]
     show_table(rows)
 
 

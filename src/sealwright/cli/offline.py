@@ -14,7 +14,6 @@ from sealwright.client.offline import VerifiedFile, check_expected, load_trust, 
 from sealwright.core.images import Range
 from sealwright.core.keys import PublicKey
 from sealwright.evidence.bundle import EVIDENCE_SUFFIX
-from sealwright.evidence.verify import VerifiedEvidence
 from sealwright.formats import FORMATS
 from sealwright.formats.interface import Inspection
 from sealwright.policy.documents import Environment
@@ -46,16 +45,19 @@ def verify(arguments: Sequence[str]) -> None:
     )
     parser.add_argument("--product", help="the product it must have been signed for")
     parser.add_argument("--release", help="the release it must have been signed as")
+    parser.add_argument(
+        "--log", metavar="DIR", type=Path, help="a copy of the log: proves that nothing was revoked or vetoed before"
+    )
     chosen = parser.parse_args(arguments)
     trust = chosen.trust or os.environ.get("SEALWRIGHT_TRUST")
     if not trust:
         raise UsageError("no trust file is named", hint="get it from the maker of the image, and name it with --trust")
-    checked = verify_file(chosen.image, chosen.evidence, load_trust(Path(trust)), FORMATS)
+    checked = verify_file(chosen.image, chosen.evidence, load_trust(Path(trust)), FORMATS, log=chosen.log)
     check_expected(checked.verified, environment=chosen.environment, product=chosen.product, release=chosen.release)
     if chosen.json:
         show_json(_verified_json(chosen.image, checked))
     else:
-        _show_verified(chosen.image, checked.verified)
+        _show_verified(chosen.image, checked)
         for text in checked.notes:
             note(text)
 
@@ -74,7 +76,8 @@ def inspect(arguments: Sequence[str]) -> None:
         _show_inspection(chosen.image, inspection)
 
 
-def _show_verified(image: Path, verified: VerifiedEvidence) -> None:
+def _show_verified(image: Path, checked: VerifiedFile) -> None:
+    verified = checked.verified
     request = verified.approved.request
     approvals = [f"{b.vote.person} ({b.vote.checked})" for b in verified.approved.ballots]
     rows = [
@@ -91,6 +94,10 @@ def _show_verified(image: Path, verified: VerifiedEvidence) -> None:
         ("format", verified.artifact.image_format),
         ("signed at", utc(verified.outcome.time)),
         ("log", f"{request.log}, entry {verified.outcome_index} of {verified.checkpoint_size}"),
+    ]
+    if checked.history:
+        rows.append(("history", f"proven up to {checked.history.size} entries of the log copy"))
+    rows += [
         ("witnesses", "witnessed" if verified.is_witnessed else "unwitnessed"),
         ("installation", verified.grade),
         ("gates", "none"),
@@ -132,6 +139,7 @@ def _verified_json(image: Path, checked: VerifiedFile) -> dict[str, Any]:
             "origin": request.log,
             "outcome_index": verified.outcome_index,
             "checkpoint_size": verified.checkpoint_size,
+            "proven_size": checked.history.size if checked.history else None,
         },
         "witnessed": verified.is_witnessed,
         "grade": verified.grade,

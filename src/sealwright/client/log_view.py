@@ -1,7 +1,7 @@
 """The log as a client sees it: heads, entries and proofs, each checked against the trust file before it is believed."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from sealwright.client.api import Api
@@ -117,11 +117,15 @@ def entry(api: Api, trust: TrustFile, index: int) -> ProvenEntry:
 def verify(api: Api, trust: TrustFile, progress: Callable[[int, int], None]) -> LogReport:
     """Follow the log from its first entry, as a signer does; ``VerificationError`` where it is not what is signed."""
     newest = head(api, trust)
-    size = newest.checkpoint.size
+    return follow(newest, download(api, newest.checkpoint.size, progress), trust)
+
+
+def follow(newest: Head, entries: Iterable[bytes], trust: TrustFile) -> LogReport:
+    """Fold ``entries``, which must be all those of ``newest``; ``VerificationError`` otherwise."""
     state, tree = LogState(instance=trust.instance, origin=trust.log), merkle.CompactRange()
     counts: Counter[str] = Counter()
     ignored, roots = [], []
-    for data in download(api, size, progress):
+    for data in entries:
         applied = state.apply(data)
         tree.append(merkle.leaf_hash(data))
         if applied is None:
@@ -134,7 +138,7 @@ def verify(api: Api, trust: TrustFile, progress: Callable[[int, int], None]) -> 
             _check_policy(state, trust)
     if tree.root() != newest.checkpoint.root:
         raise VerificationError(
-            f"the {size} entries that the server sent are not those of its checkpoint",
+            f"the {tree.size} entries that the server sent are not those of its checkpoint",
             expected=newest.checkpoint.root.hex(),
             got=tree.root().hex(),
             code=Code.LOG_INCONSISTENT,
@@ -144,11 +148,11 @@ def verify(api: Api, trust: TrustFile, progress: Callable[[int, int], None]) -> 
     return LogReport(head=newest, state=state, counts=dict(sorted(counts.items())), ignored=tuple(ignored))
 
 
-def download(api: Api, size: int, progress: Callable[[int, int], None]) -> Iterator[bytes]:
-    """Yield the first ``size`` entries, fetched in portions."""
-    for start in range(0, size, PORTION_ENTRIES):
-        stop = min(start + PORTION_ENTRIES, size)
-        yield from _entries(api, start, stop)
+def download(api: Api, size: int, progress: Callable[[int, int], None], *, start: int = 0) -> Iterator[bytes]:
+    """Yield the entries from ``start`` up to ``size``, fetched in portions."""
+    for at in range(start, size, PORTION_ENTRIES):
+        stop = min(at + PORTION_ENTRIES, size)
+        yield from _entries(api, at, stop)
         progress(stop, size)
 
 

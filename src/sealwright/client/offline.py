@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from sealwright.client.files import FileSource, read_small, sidecar_path
 from sealwright.core import records
@@ -14,6 +14,9 @@ from sealwright.core.patches import Patch
 from sealwright.evidence.bundle import EVIDENCE_SUFFIX, MAX_EVIDENCE_BYTES, Evidence, TrustFile
 from sealwright.evidence.verify import VerifiedEvidence, verify_evidence
 from sealwright.formats.interface import Format
+
+if TYPE_CHECKING:
+    from sealwright.evidence.history import History
 
 Record = TypeVar("Record")
 
@@ -25,6 +28,8 @@ class VerifiedFile:
     verified: VerifiedEvidence
     evidence: Path
     notes: tuple[str, ...]
+    history: "History | None" = None
+    """What a copy of the log proved, where one was given."""
 
 
 def check_expected(verified: VerifiedEvidence, *, environment: str, product: str | None, release: str | None) -> None:
@@ -55,8 +60,18 @@ def load_evidence(path: Path, *, follow_links: bool = True) -> Evidence:
     return _load(Evidence, path, what="evidence", max_bytes=MAX_EVIDENCE_BYTES, follow_links=follow_links)
 
 
-def verify_file(image: Path, evidence: Path | None, trust: TrustFile, formats: Mapping[str, Format]) -> VerifiedFile:
-    """Verify an image file with its evidence, by default the file beside it, and any sidecar that lies there."""
+def verify_file(
+    image: Path,
+    evidence: Path | None,
+    trust: TrustFile,
+    formats: Mapping[str, Format],
+    *,
+    log: Path | None = None,
+) -> VerifiedFile:
+    """Verify an image file with its evidence, by default the file beside it, and any sidecar that lies there.
+
+    With ``log``, the folder of a copy of the log, what happened before the outcome is proven from it.
+    """
     with FileSource(image) as source:
         beside = sidecar_path(image, EVIDENCE_SUFFIX)
         if evidence is None and not os.path.lexists(beside):
@@ -64,9 +79,21 @@ def verify_file(image: Path, evidence: Path | None, trust: TrustFile, formats: M
                 f"there is no evidence {beside}", setting="evidence", hint="name it with --evidence FILE"
             )
         record = load_evidence(evidence or beside, follow_links=evidence is not None)
-        verified = verify_evidence(record, source, trust, formats)
+        history = _history(record, trust, log) if log else None
+        restrictions = history.restrictions if history else None
+        verified = verify_evidence(record, source, trust, formats, restrictions=restrictions)
         notes = _check_sidecars(image, record.patch)
-    return VerifiedFile(verified=verified, evidence=evidence or beside, notes=notes)
+    if history:
+        notes += history.notes(record, verified.approved)
+    return VerifiedFile(verified=verified, evidence=evidence or beside, notes=notes, history=history)
+
+
+def _history(evidence: Evidence, trust: TrustFile, directory: Path) -> "History":
+    from sealwright.client.log_copy import open_copy  # noqa: PLC0415 - most verify without, and it must start fast
+    from sealwright.evidence.history import check_history  # noqa: PLC0415
+
+    copy = open_copy(directory)
+    return check_history(evidence, trust, copy.entries(), copy.note)
 
 
 def _check_sidecars(image: Path, patch: Patch) -> tuple[str, ...]:
