@@ -56,7 +56,7 @@ def root_hash(entries: Sequence[bytes]) -> str:
 
 def as_of(maker: Maker, size: int) -> AsOf:
     entries = maker.instance.log.entries[:size]
-    return AsOf(size=size, root_hash=root_hash(entries), policy_version=int(size > 1), policy_index=1)
+    return AsOf(size=size, root_hash=root_hash(entries), policy_version=int(size > 1), policy_index=int(size > 1))
 
 
 def signed(folder: Path, step: Step | None = None) -> Case:

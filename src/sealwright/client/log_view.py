@@ -205,10 +205,11 @@ def _check_included(data: bytes, index: int, proof: tuple[bytes, ...], checkpoin
 
 
 def _check_policy(state: LogState, trust: TrustFile) -> None:
-    if state.newest_policy_version != trust.as_of.policy_version:
+    in_force = state.policy.policy.version if state.policy else 0
+    if in_force != trust.as_of.policy_version:
         raise VerificationError(
             f"policy version in the first {state.size} entries",
             expected=str(trust.as_of.policy_version),
-            got=str(state.newest_policy_version),
+            got=str(in_force),
             code=Code.NOT_TRUSTED,
         )

@@ -128,11 +128,13 @@ class _Check:
             self._root(state.root.digest)
         if size == as_of.size:
             _same_root("trust file", tree, as_of.root_hash)
-            if state.newest_policy_version != as_of.policy_version:
+            known = (as_of.policy_version, as_of.policy_index)
+            policy = (state.policy.policy.version, state.policy.index) if state.policy else (0, 0)
+            if policy != known:
                 raise VerificationError(
-                    f"policy version in the first {size} entries",
-                    expected=str(as_of.policy_version),
-                    got=str(state.newest_policy_version),
+                    f"policy version in the first {size} entries, and its entry",
+                    expected=f"{known[0]} at {known[1]}",
+                    got=f"{policy[0]} at {policy[1]}",
                     code=Code.NOT_TRUSTED,
                 )
         if size == outcome.size:
