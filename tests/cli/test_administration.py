@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 
@@ -141,8 +142,38 @@ def test_a_key_is_imported_from_pem_and_graded_software(live, tmp_path):
     good(live, "root-a", "policy", "discard")
 
 
+def test_a_misspelt_revocation_is_no_revocation(live):
+    message = refused(live, "root-a", "key", "revoke", "router/production/l", "--reason", "stolen")
+    assert "did you mean router/production/1" in message
+    assert "knows no person clleo" in refused(live, "root-a", "people", "revoke", "clleo", "--reason", "left")
+    assert "knows no authenticator" in refused(live, "root-a", "people", "revoke", "00", "--key", "--reason", "lost")
+
+
+def test_an_interrupted_wait_does_not_end_like_a_finished_one(live, tmp_path):
+    image = tmp_path / "app.bin"
+    image.write_bytes(b"firmware")
+    environment = {
+        **os.environ,
+        "SEALWRIGHT_CONFIG": str(live.folder / "config-ada"),
+        "SEALWRIGHT_URL": live.configuration.url,
+        "SEALWRIGHT_TRUST": str(live.configuration.trust_file),
+        "SEALWRIGHT_IDENTITY": str(live.identities["ada"]),
+    }
+    command = [sys.executable, "-m", "sealwright.cli", "sign", str(image), "--product", "router", "--release", "1"]
+    with subprocess.Popen(
+        [*command, "--wait", "60"], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as waiting:
+        line = waiting.stderr.readline()  # it has asked, and waits
+        waiting.send_signal(signal.SIGINT)
+        _, rest = waiting.communicate(timeout=30)
+    assert waiting.returncode == 130, line + rest
+    assert "interrupted" in rest
+    assert "Traceback" not in rest
+
+
 def test_a_revoked_person_is_out_at_once(live):
     assert "inclusion proven" in good(live, "root-a", "people", "revoke", "cleo", "--reason", "left")
+    assert "revoked already" in refused(live, "root-a", "people", "revoke", "cleo", "--reason", "again")
     assert "knows nobody with key" in refused(live, "cleo", "policy", "show")
     assert "may not revoke" in refused(live, "ben", "people", "revoke", "ada", "--reason", "envy")
 

@@ -86,11 +86,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SealwrightError as e:
         return _fail(wants_json, error_json(e), e.message, e.hint)
     except KeyboardInterrupt:
+        show_error("interrupted", "what was submitted stays: `sealwright request list` shows it")
         return INTERRUPTED
     except BrokenPipeError:
         # Whoever read is gone; Python would complain when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return BROKEN_PIPE
+    except PermissionError as e:
+        value = {"code": str(Code.CONFIGURATION), "message": f"{e.filename}: {e.strerror}", "exit_code": 78}
+        return _fail(wants_json, value, str(value["message"]), "ask for access, or name another place")
     except Exception as e:
         if os.environ.get("SEALWRIGHT_DEBUG") == "1":
             raise

@@ -8,6 +8,7 @@ import typer
 from sealwright.cli.output import UsageError
 
 WAIT, WAIT_SECONDS = "--wait", 3600
+INTERRUPTED = 130
 
 
 def noun(help_text: str) -> typer.Typer:
@@ -29,12 +30,14 @@ def run(target: typer.Typer | Callable[..., Any], program: str, arguments: Seque
         app = noun(target.__doc__ or "")
         app.command()(target)
     try:
-        app(args=_with_values(arguments), prog_name=program, standalone_mode=False)
+        ended = app(args=_with_values(arguments), prog_name=program, standalone_mode=False)
     except typer.Abort:  # Ctrl-C at a prompt
         raise KeyboardInterrupt from None
     except typer.TyperException as e:
         message = e.format_message().rstrip(".")
         raise UsageError(message[:1].lower() + message[1:], hint=f"see `{program} --help`") from None
+    if ended == INTERRUPTED:  # Typer turns Ctrl-C into a value; 0 would say that all is done
+        raise KeyboardInterrupt
 
 
 def _with_values(arguments: Sequence[str]) -> list[str]:

@@ -4,6 +4,7 @@ Every call is authenticated but health and the two that log in.  Bodies are cano
 are parsed; errors are RFC 9457 problem documents with stable codes.
 """
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -132,6 +133,8 @@ def _endpoint(context: Context, route: Route) -> Callable[[Request], Awaitable[R
             return answer if isinstance(answer, Response) else _json(answer)
         except SealwrightError as e:
             return problem(e)
+        except asyncio.CancelledError:  # the server ends while somebody waits: they ask again
+            return Response(status_code=503, headers={"Retry-After": "1"})
         except ClientDisconnect:
             return Response(status_code=400)
         except Exception:

@@ -1,6 +1,7 @@
 """Take something away: veto, cancel, revoke. It counts once its entry is logged, and "done" comes with the proof."""
 
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Annotated
 
 from sealwright.core import records
@@ -8,7 +9,7 @@ from sealwright.core.digests import document_digest
 from sealwright.core.envelopes import SignedDocument
 from sealwright.core.errors import Code, FormatError, RefusedError, VerificationError
 from sealwright.core.records import Bounds, Count
-from sealwright.policy.documents import Authenticator, Person, Pipeline, Restriction, RestrictionKind
+from sealwright.policy.documents import Authenticator, KeyProfile, Person, Pipeline, Restriction, RestrictionKind
 from sealwright.policy.entries import RestrictionEntry
 from sealwright.policy.signatures import Namespace, fingerprint, the_envelope, verify_envelope
 from sealwright.service.ledger import Ledger
@@ -110,6 +111,8 @@ def _check_entitled(ledger: Ledger, desk: Desk, restriction: Restriction) -> Non
     person = restriction.person
     if restriction.kind in (RestrictionKind.CANCEL, RestrictionKind.VETO):
         desk.find(restriction.subject)  # also of an administrator: what is finished stays as it ended
+    else:
+        _check_known(ledger, restriction)
     if is_administrator(ledger, person):
         return
     match restriction.kind:
@@ -126,6 +129,27 @@ def _check_entitled(ledger: Ledger, desk: Desk, restriction: Restriction) -> Non
             f"{person} may not {restriction.kind} {restriction.subject}",
             code=Code.NOT_PERMITTED,
             hint="requesters cancel their own requests, people revoke their own keys, administrators do the rest",
+        )
+
+
+def _check_known(ledger: Ledger, restriction: Restriction) -> None:
+    """A revocation cannot be taken back: refuse a misspelt one, and the same one twice."""
+    kind, subject = restriction.kind, restriction.subject
+    if (index := ledger.state.restrictions.find(kind, subject)) is not None:
+        raise RefusedError(f"{subject} is revoked already, at log index {index}", code=Code.CONFLICT)
+    sections = ledger.standing().sections
+    if kind is RestrictionKind.REVOKE_KEY_PROFILE:
+        known = [profile.id for profile in sections.all(KeyProfile)]
+    elif kind is RestrictionKind.REVOKE_PERSON:
+        known = [section.id for holder in (Person, Pipeline) for section in sections.all(holder)]
+    else:
+        known = list(owners_of(ledger))
+    if subject not in known:
+        close = get_close_matches(subject, known, 1)
+        raise RefusedError(
+            f"the policy in force knows no {kind.removeprefix('revoke-').replace('-', ' ')} {subject[:80]}",
+            code=Code.NOT_FOUND,
+            hint=f"did you mean {close[0]}?" if close else "list them with `sealwright key list` or `people list`",
         )
 
 
