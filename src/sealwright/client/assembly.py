@@ -11,6 +11,7 @@ from pathlib import Path
 
 from sealwright.client.compose import PreparedArtifact
 from sealwright.client.files import FileSource, sidecar_path
+from sealwright.client.images import digests
 from sealwright.client.outputs import Outputs
 from sealwright.client.recompute import check_same, rebuild
 from sealwright.core import records
@@ -145,7 +146,7 @@ def verify_written(
         raise VerificationError("the files beside the image are not those of the evidence", code=Code.EVIDENCE_MISMATCH)
     with ThreadPoolExecutor(1, "second-look") as pool:  # both hash the whole image: one on each core
         second = pool.submit(_verify_format, read, image, sidecars, formats)
-        verified = verify_evidence(read, image, trust, formats)
+        verified = verify_evidence(read, image, trust, formats, digests=digests)
         second.result()
     return verified
 

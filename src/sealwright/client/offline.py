@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from sealwright.client.files import FileSource, read_small, sidecar_path
+from sealwright.client.images import digests
 from sealwright.core import records
 from sealwright.core.canonical import MAX_DOCUMENT_BYTES
 from sealwright.core.errors import Code, ConfigurationError, FormatError, VerificationError
@@ -81,7 +82,7 @@ def verify_file(
         record = load_evidence(evidence or beside, follow_links=evidence is not None)
         history = _history(record, trust, log) if log else None
         restrictions = history.restrictions if history else None
-        verified = verify_evidence(record, source, trust, formats, restrictions=restrictions)
+        verified = verify_evidence(record, source, trust, formats, restrictions=restrictions, digests=digests)
         notes = _check_sidecars(image, record.patch)
     if history:
         notes += history.notes(record, verified.approved)

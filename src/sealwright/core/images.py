@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from sealwright.core.errors import FormatError
 
@@ -86,6 +86,23 @@ class Message:
         for chunk in self.chunks(image):
             state.update(chunk)
         return state.digest()
+
+
+class ImageDigests(NamedTuple):
+    """The digests by which requests and evidence name an image, lower-case hex, and its size in bytes."""
+
+    sha256: str
+    sha512: str
+    size: int
+
+
+def digests(image: ByteSource) -> ImageDigests:
+    """Hash an image with SHA-256 and SHA-512 while it is read once."""
+    sha256, sha512 = hashlib.sha256(), hashlib.sha512()
+    for chunk in read_chunks(image, 0, image.size):
+        sha256.update(chunk)
+        sha512.update(chunk)
+    return ImageDigests(sha256.hexdigest(), sha512.hexdigest(), image.size)
 
 
 def read_chunks(image: ByteSource, start: int, stop: int) -> Iterator[bytes]:

@@ -57,15 +57,16 @@ class BlobWriter:
 
     def write(self, parts: Sequence[bytes]) -> None:
         """Add bytes; ``RefusedError`` (``too-large``) beyond the limit."""
-        chunk = b"".join(parts)
-        self._size += len(chunk)
+        self._size += sum(map(len, parts))
         if self._size > self._max_bytes:
             raise RefusedError(f"image is larger than {self._max_bytes} bytes", code=Code.TOO_LARGE)
-        self._hash.update(chunk)
         with _translated():
-            (descriptor, _), rest = self._open(), memoryview(chunk)
-            while rest:
-                rest = rest[os.write(descriptor, rest) :]
+            descriptor, _ = self._open()
+            for part in parts:
+                self._hash.update(part)
+                rest = memoryview(part)
+                while rest:
+                    rest = rest[os.write(descriptor, rest) :]
 
     def finish(self, parts: Sequence[bytes]) -> None:
         """Add the last bytes and make the image visible, durably.
