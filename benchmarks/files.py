@@ -30,6 +30,7 @@ def make_raw(path: Path, size: int) -> Path:
     with path.open("wb") as file:
         while written < size:
             written += file.write(block[: size - written])
+        file.flush()
         os.fsync(file.fileno())
     return path
 
@@ -87,15 +88,24 @@ def figures(folder: Path, *, size: int, runs: int) -> list[Figure]:
 def _file_to_file(folder: Path, image: Path, image_format: str, runs: int) -> list[Figure]:
     out, peaks = folder / "out", list[float]()
 
-    def ours() -> float:
-        seconds, stdout = _timed(_module("file_ours", image_format, image, out, folder / "keys"))
-        peaks.append(float(stdout))
-        return seconds
+    def job(command: Sequence[object]) -> Callable[[], float]:
+        def run() -> float:
+            out.unlink(missing_ok=True)  # osslsigncode never overwrites
+            _warm_memory(image)
+            seconds, stdout = _timed(command)
+            if "benchmarks.file_ours" in command:
+                peaks.append(float(stdout))
+            return seconds
 
-    jobs = {"ours": ours, "loop": lambda: _timed(_module("file_loop", image_format, image, out))[0]}
+        return run
+
+    commands: dict[str, Sequence[object]] = {
+        "ours": _module("file_ours", image_format, image, out, folder / "keys"),
+        "loop": _module("file_loop", image_format, image, out),
+    }
     if image_format == "uefi-pe":
-        jobs |= _other_signers(image, out, folder / "keys")
-    medians = alternate(runs, **jobs)
+        commands |= _other_signers(image, out, folder / "keys")
+    medians = alternate(runs, **{name: job(command) for name, command in commands.items()})
     name = f"{image_format} {image.stat().st_size >> 20} MiB, file to file"
     aims = {"loop": "<= 1.5", "osslsigncode": "<= 1"}
     figures = [
@@ -106,18 +116,19 @@ def _file_to_file(folder: Path, image: Path, image_format: str, runs: int) -> li
     return [*figures, Figure(name=f"{name}, memory", ours=max(peaks), unit="MiB", aim="<= 150")]
 
 
-def _other_signers(image: Path, out: Path, keys: Path) -> dict[str, Callable[[], float]]:
+def _warm_memory(image: Path) -> None:
+    """Have the machine's free memory in hand, whoever runs next; the file itself stays in the page cache.
+
+    In a virtual machine the first touch of a gibibyte costs up to four seconds, and who gets touched memory is chance.
+    """
+    populate = "import mmap, sys; mmap.mmap(-1, int(sys.argv[1])).madvise(23)"  # MADV_POPULATE_WRITE
+    subprocess.run([sys.executable, "-c", populate, str(image.stat().st_size * 3 // 2)], check=True)
+
+
+def _other_signers(image: Path, out: Path, keys: Path) -> dict[str, Sequence[object]]:
     key, certificate = keys / "uefi-pe.pem", keys / "uefi-pe.crt"
-
-    def sbsign() -> float:
-        return _timed(["sbsign", "--key", key, "--cert", certificate, "--output", out, image])[0]
-
-    def osslsigncode() -> float:
-        out.unlink(missing_ok=True)  # it never overwrites
-        command = ["osslsigncode", "sign", "-key", key, "-certs", certificate, "-h", "sha256"]
-        return _timed([*command, "-in", image, "-out", out])[0]
-
-    return {"sbsign": sbsign, "osslsigncode": osslsigncode}
+    sign = ["osslsigncode", "sign", "-key", key, "-certs", certificate, "-h", "sha256", "-in", image, "-out", out]
+    return {"sbsign": ["sbsign", "--key", key, "--cert", certificate, "--output", out, image], "osslsigncode": sign}
 
 
 def upload_figures(folder: Path, *, size: int, runs: int) -> list[Figure]:
@@ -137,13 +148,18 @@ def _through_server(live: Live, image: Path, image_format: str, runs: int) -> li
 
     def ours() -> float:
         _touch(image)
+        _warm_memory(image)
         seconds, client_peak = sign_by_command_line(live, image, out / image.name, PRODUCTS[image_format])
         peaks.extend((client_peak, peak(live)))
         return seconds
 
     out.mkdir(exist_ok=True)
-    loop = _module("file_loop", image_format, image, out / "loop")
-    medians = alternate(runs, ours=ours, loop=lambda: _timed(loop)[0])
+
+    def loop() -> float:
+        _warm_memory(image)
+        return _timed(_module("file_loop", image_format, image, out / "loop"))[0]
+
+    medians = alternate(runs, ours=ours, loop=loop)
     name = f"{image_format} {image.stat().st_size >> 20} MiB, through the server"
     return [
         Figure(name=f"{name}, loop", ours=medians["ours"], other=medians["loop"], unit="s", beside="loop", aim="<= 3"),

@@ -28,11 +28,16 @@ class Figure:
 
 
 def alternate(runs: int, **jobs: Callable[[], float]) -> dict[str, float]:
-    """Run every job in turn, ``runs`` times over, and return the median of each: what disturbs one disturbs all."""
+    """Run every job in turn, ``runs`` times over, and return the median of each.
+
+    What disturbs one then disturbs all.  Each round begins with another job, because what a job finds (warm memory, a
+    busy disk) is what the one before left.
+    """
     results: dict[str, list[float]] = {name: [] for name in jobs}
-    for _ in range(runs):
-        for name, job in jobs.items():
-            results[name].append(job())
+    names = list(jobs)
+    for i in range(runs):
+        for name in names[i % len(names) :] + names[: i % len(names)]:
+            results[name].append(jobs[name]())
     return {name: statistics.median(values) for name, values in results.items()}
 
 

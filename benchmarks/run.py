@@ -39,7 +39,7 @@ QUICK = Effort(file_bytes=8 << 20, file_runs=1, requests=20, runs=1, seconds=0.0
 Section = Callable[[Path, Effort], list[Figure]]
 SECTIONS: dict[str, Section] = {
     "files": lambda folder, effort: files.figures(folder, size=effort.file_bytes, runs=effort.file_runs),
-    "upload": lambda folder, effort: files.upload_figures(folder, size=effort.file_bytes, runs=effort.file_runs),
+    "upload": lambda folder, effort: files.upload_figures(folder, size=effort.file_bytes, runs=effort.runs),
     "requests": lambda folder, effort: requests.figures(
         folder, requests=effort.requests, runs=effort.runs, seconds=effort.seconds
     ),
