@@ -149,7 +149,9 @@ def _through_server(live: Live, image: Path, image_format: str, runs: int) -> li
     def ours() -> float:
         _touch(image)
         _warm_memory(image)
-        seconds, client_peak = sign_by_command_line(live, image, out / image.name, PRODUCTS[image_format])
+        # A raw image stays as it is; its signature and evidence come beside it.
+        where = image if image_format == "raw" else out / image.name
+        seconds, client_peak = sign_by_command_line(live, image, where, PRODUCTS[image_format])
         peaks.extend((client_peak, peak(live)))
         return seconds
 

@@ -16,7 +16,7 @@ from sealwright.client.outputs import Outputs
 from sealwright.client.recompute import check_same, rebuild
 from sealwright.core import records
 from sealwright.core.errors import Code, RefusedError, VerificationError
-from sealwright.core.images import ByteSource
+from sealwright.core.images import ByteSource, DigestedSource
 from sealwright.core.keys import PublicKey
 from sealwright.evidence.bundle import EVIDENCE_SUFFIX, MAX_EVIDENCE_BYTES, Dossier, Evidence, TrustFile
 from sealwright.evidence.verify import VerifiedEvidence, verify_evidence
@@ -144,6 +144,12 @@ def verify_written(
     read = records.parse(Evidence, evidence, max_bytes=MAX_EVIDENCE_BYTES)
     if sidecars != {sidecar.suffix: sidecar.content for sidecar in read.patch.sidecars}:
         raise VerificationError("the files beside the image are not those of the evidence", code=Code.EVIDENCE_MISMATCH)
+    if not read.patch.edits:  # the image is the original: what names it is all that either look hashes
+        named = digests(image)
+        image = DigestedSource(image, lambda: bytes.fromhex(named.sha256))
+        verified = verify_evidence(read, image, trust, formats, digests=lambda _: named)
+        _verify_format(read, image, sidecars, formats)
+        return verified
     with ThreadPoolExecutor(1, "second-look") as pool:  # both hash the whole image: one on each core
         second = pool.submit(_verify_format, read, image, sidecars, formats)
         verified = verify_evidence(read, image, trust, formats, digests=digests)
