@@ -161,7 +161,13 @@ def test_an_interrupted_wait_does_not_end_like_a_finished_one(live, tmp_path):
     }
     command = [sys.executable, "-m", "sealwright.cli", "sign", str(image), "--product", "router", "--release", "1"]
     with subprocess.Popen(
-        [*command, "--wait", "60"], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [*command, "--wait", "60"],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # Whoever runs the tests in the background ignores SIGINT, and children inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - no threads here
     ) as waiting:
         line = waiting.stderr.readline()  # it has asked, and waits
         waiting.send_signal(signal.SIGINT)

@@ -123,10 +123,13 @@ def test_a_bug_is_told_without_a_traceback_unless_asked(registered, capsys, monk
         main(["test"])
 
 
-def test_an_interruption_is_quiet(registered, capsys):
+def test_an_interruption_is_told_in_two_lines(registered, capsys):
     registered(raising(KeyboardInterrupt()))
     assert main(["test"]) == 130
-    assert capsys.readouterr() == ("", "")
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.splitlines()[0] == "sealwright: error: interrupted"
+    assert len(said.err.splitlines()) == 2
 
 
 def test_a_reader_who_left_is_not_complained_to():
