@@ -364,6 +364,7 @@ def _age(signed: SignedDocument) -> tuple[int, bool]:
 def _row(live: Live) -> RequestRow:
     request = live.checked.request
     images = {artifact.name: artifact.sha256 for artifact in request.artifacts}
+    keys = {key: PublicKey(key).fingerprint for key in {profile.public_key for profile in live.profiles}}
     return RequestRow(
         digest=live.checked.digest,
         id=request.id,
@@ -380,7 +381,7 @@ def _row(live: Live) -> RequestRow:
                 artifact=slot.artifact,
                 sha256=images[slot.artifact],
                 key_profile=slot.key_profile,
-                key=PublicKey(profile.public_key).fingerprint,
+                key=keys[profile.public_key],
             )
             for slot, profile in zip(request.slots, live.profiles, strict=True)
         ),
