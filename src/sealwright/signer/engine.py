@@ -5,7 +5,6 @@ intent; signatures wait here until the outcome is in the log and nothing has tak
 """
 
 import hashlib
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -15,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sealwright.core import records
 from sealwright.core.digests import document_digest
 from sealwright.core.envelopes import Envelope, SignatureKind, SignedDocument
-from sealwright.core.errors import Code, RefusedError, SealwrightError, VerificationError
+from sealwright.core.errors import Code, RefusedError, SealwrightError
 from sealwright.core.keys import MAX_WHOLE_MESSAGE_BYTES, PublicKey
 from sealwright.policy.authorise import Approved, Documents, authorise, evaluate
 from sealwright.policy.documents import (
@@ -30,6 +29,7 @@ from sealwright.policy.fold import REMEMBERED_INTENTS
 from sealwright.signer.follower import Follower
 from sealwright.signer.ports import Entropy, Partition, SigningTask
 from sealwright.signer.protocol import Refusal, Released, Round, RoundResult, Signed, SignOrder
+from sealwright.signer.shifts import Shift
 
 MAX_PENDING = 20_000
 
@@ -132,9 +132,9 @@ class Engine:
         return SignedDocument(document=document, signatures=(envelope,))
 
     def _sign_all(self, orders: Sequence[SignOrder]) -> tuple[Signed, ...]:
-        """Authorise every order, then give each partition all its work of this round at once."""
+        """Authorise every order, and have each partition sign what is authorised meanwhile."""
         decided: list[tuple[SignOrder, tuple[Approved, int] | SealwrightError]] = []
-        work: dict[str, list[SigningTask]] = defaultdict(list)
+        shifts: dict[str, Shift] = {}
         for order in orders:
             try:
                 # One time for decision and outcome: what an auditor decides anew is what was decided here.
@@ -147,8 +147,11 @@ class Engine:
             self._remember_used(order.intent_index)
             decided.append((order, (approved, now)))
             for profile, task in zip(approved.profiles, tasks, strict=True):
-                work[profile.partition].append(task)
-        results = {partition: iter(self._work(partition, tasks)) for partition, tasks in work.items()}
+                name = profile.partition
+                if name not in shifts:
+                    shifts[name] = Shift(self._partitions.get(name), name)
+                shifts[name].add(task)
+        results = {name: shift.results() for name, shift in shifts.items()}
         answers = []
         for order, what in decided:
             if isinstance(what, SealwrightError):
@@ -200,17 +203,6 @@ class Engine:
             # Only what the fold has forgotten too may be forgotten here, or an intent could be used again.
             oldest = next(iter(self._follower.state.intents))
             self._used = {used for used in self._used if used >= oldest}
-
-    def _work(self, partition: str, tasks: Sequence[SigningTask]) -> Sequence[bytes | SealwrightError]:
-        worker = self._partitions.get(partition)
-        if worker is None:
-            missing = RefusedError(f"this signer holds no partition {partition}", code=Code.NOT_FOUND)
-            return [missing] * len(tasks)
-        try:
-            made = worker.sign(tasks)
-        except SealwrightError as e:
-            return [e] * len(tasks)
-        return [_self_verified(task, result) for task, result in zip(tasks, made, strict=True)]
 
     def _outcome(
         self, order: SignOrder, approved: Approved, made: Sequence[bytes | SealwrightError], now: int
@@ -298,16 +290,6 @@ def _tasks(approved: Approved, messages: Sequence[bytes]) -> list[SigningTask]:
     if next(given, None) is not None:
         raise RefusedError("more messages than slots that want one", code=Code.SLOT_INVALID)
     return tasks
-
-
-def _self_verified(task: SigningTask, result: bytes | SealwrightError) -> bytes | SealwrightError:
-    """A signature that does not verify never leaves: a fault, a wrong slot or a lying token."""
-    if isinstance(result, bytes):
-        try:
-            task.public_key.verify(task.algorithm, task.payload, result)
-        except VerificationError as e:
-            return e
-    return result
 
 
 @lru_cache(maxsize=4096)
