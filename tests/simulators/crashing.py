@@ -146,6 +146,7 @@ def prepare_signer() -> None:
     from sealwright.signer.engine import Engine
     from sealwright.signer.follower import Follower
     from sealwright.signer.heads import FileHeadStore
+    from sealwright.signer.shifts import Shift
 
     def newest(_self: Any, _start: int, entries: Any, _checkpoint: bytes) -> str:
         return str(parse_entry(entries[-1]).entry) if entries else ""
@@ -156,7 +157,8 @@ def prepare_signer() -> None:
     around(Follower, "_confirm", "signer-{now}-entries-taken")
     around(FileHeadStore, "store", "", "signer-{now}-head-stored")
     about(Follower, "take", newest)
-    around(Engine, "_work", "signer-authorised", "signer-signed")
+    around(Engine, "_authorise", "", "signer-authorised")
+    around(Shift, "results", "", "signer-signed")
     around(Engine, "_sign_all", "", "signer-outcome-made", when=lambda _self, orders: bool(orders))
     around(Engine, "_release", "", "signer-release-decided")
     about(Engine, "_result", answer)

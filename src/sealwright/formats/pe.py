@@ -214,9 +214,10 @@ def _positioned(image: ByteSource, part: Range) -> Iterator[tuple[int, bytes]]:
 
 
 def _win_certificate(der: bytes) -> bytes:
-    length = WIN_CERTIFICATE.size + len(der)
+    """Wrap a PKCS #7; dwLength counts the padding, or osslsigncode 2.5 would cut the signature (ADR 0024)."""
+    length = aligned(WIN_CERTIFICATE.size + len(der))
     header = WIN_CERTIFICATE.pack(length, pe_layout.WIN_CERT_REVISION_2_0, pe_layout.WIN_CERT_TYPE_PKCS_SIGNED_DATA)
-    return header + der + bytes(aligned(length) - length)
+    return (header + der).ljust(length, b"\0")
 
 
 def _facts(image: ByteSource, layout: Layout) -> dict[str, str]:
