@@ -266,7 +266,8 @@ def test_an_appended_signature_and_the_first_one_both_verify(tmp_path: Path) -> 
 def test_osslsigncode_2_9_takes_several_signatures_for_corruption_which_its_target_says(tmp_path: Path) -> None:
     both = sign(sign(image()), signer(RSA, "second", 3072), existing="append")
     _, _, code, said = judged(tmp_path, both, signer(RSA).anchor(tmp_path))
-    assert code == 0 or "Corrupted attribute certificate table" in said  # versions differ; neither counts as proof
+    # 2.9 names the table, 2.5 calls the signature invalid; a version that takes it would be no proof either.
+    assert code == 0 or "Corrupted attribute certificate table" in said or "Invalid signature" in said
     with pytest.raises(FormatError, match=r"target osslsigncode-2\.9 reads no more than 1") as e:
         pe.prepare(
             MemorySource(sign(image())),

@@ -63,6 +63,9 @@ def test_sbverify_and_osslsigncode_take_it_as_anchor_and_no_other(algorithm: Alg
     subprocess.run([*command, str(MEMTEST)], check=True, capture_output=True)
     assert "Signature verification OK" in sbverify.verify(signed, certificate).stdout
     assert "Signature verification failed" in sbverify.verify(signed, stranger).stdout
+    # Its own signing, not sbsign's: version 2.5 refuses those of sbsign whose PKCS #7 is no multiple of 8 bytes long.
+    signed = tmp_path / "signed-too.efi"
+    osslsigncode.sign(MEMTEST, key, certificate, signed)
     accepted = osslsigncode.verify(signed, certificate)
     assert (accepted.returncode, "Signature verification: ok" in accepted.stdout) == (0, True)
     refused = osslsigncode.verify(signed, stranger)
