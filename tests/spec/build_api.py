@@ -25,7 +25,7 @@ OPENING = f"""# The HTTP API
 curl http://127.0.0.1:8710/health
 ```
 
-This page is made from the table in `src/sealwright/server/routes.py`; `GET /openapi.json` says the same to programs.
+This page is made from the table in `src/sealwright/server/routes/`; `GET /openapi.json` says the same to programs.
 
 ## How to call
 
