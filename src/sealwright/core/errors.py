@@ -49,6 +49,7 @@ class Code(StrEnum):
     OUTCOME_NOT_LOGGED = "outcome-not-logged"
     RELEASE_TOO_LATE = "release-too-late"
     CLOCK_UNTRUSTED = "clock-untrusted"
+    STATE_EXHAUSTED = "state-exhausted"
     NOT_AUTHENTICATED = "not-authenticated"
     NOT_PERMITTED = "not-permitted"
     CONFLICT = "conflict"
