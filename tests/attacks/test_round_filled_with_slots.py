@@ -7,7 +7,7 @@ import pytest
 from tests.simulators.instance import Clock
 
 from sealwright.policy.documents import MAX_SLOTS
-from sealwright.service.requests import MAX_ROUND_SLOTS, Desk
+from sealwright.service.desk import MAX_ROUND_SLOTS, Desk
 from sealwright.signer.protocol import MAX_FRAME_BYTES
 
 LARGEST_SIGNATURE, OUTCOME_SLOT = 1024, 400  # RSA of 8192 bits; key, signature, certificate and algorithm by name
@@ -18,7 +18,7 @@ def ready(*slots: int) -> Desk:
     nothing: Any = None
     ledger: Any = SimpleNamespace(epoch=1)
     desk = Desk(
-        ledger=ledger, documents=nothing, images=nothing, clock=Clock(), on_ready=lambda: None, on_end=lambda _: None
+        ledger=ledger, documents=nothing, judge=nothing, clock=Clock(), on_ready=lambda: None, on_end=lambda _: None
     )
     for number, count in enumerate(slots):
         checked = SimpleNamespace(digest=f"{number}")

@@ -72,7 +72,7 @@ def test_the_veto_is_said_to_be_late_and_the_request_stays_signed(cases, moment)
             return written or real(rows)
 
         server.documents.finish = finish
-        server.desk.submit(case.request, (), [case.votes[v] for v in ("ben", "cleo")], "ada").durable.result()
+        server.intake.submit(case.request, (), [case.votes[v] for v in ("ben", "cleo")], "ada").durable.result()
         deadline = time.monotonic() + SECONDS
         while not said:
             assert time.monotonic() < deadline

@@ -56,7 +56,7 @@ def server(cases):
 
 
 def submit(server, case: Case, *voters: str) -> None:
-    server.desk.submit(case.request, (), [case.votes[v] for v in voters], "ada").durable.result()
+    server.intake.submit(case.request, (), [case.votes[v] for v in voters], "ada").durable.result()
 
 
 def await_signed(server, case: Case) -> None:
@@ -131,7 +131,7 @@ def test_an_approval_that_comes_while_the_signer_works_makes_no_second_signature
     def meanwhile(real, order):
         if not order.sign:
             return None
-        server.desk.approve(case.digest, case.votes["dan"], "dan").durable.result()
+        server.intake.approve(case.digest, case.votes["dan"], "dan").durable.result()
         server.desk.review()
         return real(order)
 

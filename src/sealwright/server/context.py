@@ -3,11 +3,12 @@
 import asyncio
 from dataclasses import dataclass, field
 
+from sealwright.service.desk import Desk
+from sealwright.service.intake import Intake
 from sealwright.service.ledger import Ledger
 from sealwright.service.login import Logins
 from sealwright.service.ports import Clock, DocumentStore
 from sealwright.service.pump import Pump
-from sealwright.service.requests import Desk
 from sealwright.storage.blobs import Blobs
 
 
@@ -53,6 +54,7 @@ class Context:
     ledger: Ledger
     documents: DocumentStore
     desk: Desk
+    intake: Intake
     pump: Pump
     logins: Logins
     images: Blobs

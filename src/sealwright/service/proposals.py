@@ -13,9 +13,9 @@ from sealwright.policy.fold import RootInForce, open_policy
 from sealwright.policy.roots import check_root, open_next_root
 from sealwright.policy.sections import load_complete
 from sealwright.policy.signatures import Namespace, who_signed
+from sealwright.service.desk import Desk
 from sealwright.service.ledger import Ledger
 from sealwright.service.ports import Clock, DocumentStore, Proposal
-from sealwright.service.requests import Desk
 
 
 def propose_policy(

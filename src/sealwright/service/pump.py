@@ -13,9 +13,10 @@ from sealwright.core.digests import document_digest
 from sealwright.core.envelopes import SignedDocument
 from sealwright.core.errors import Code, SealwrightError, UnavailableError
 from sealwright.policy.entries import Entry, GrantingEntry, IntentEntry, OutcomeEntry
+from sealwright.service.desk import Desk
 from sealwright.service.ledger import Ledger
+from sealwright.service.live import Live, final_state, is_final
 from sealwright.service.ports import Attempt, Clock, DocumentStore, RequestState, SignerLink
-from sealwright.service.requests import Desk, Live, final_state, is_final
 from sealwright.signer.protocol import Round, RoundResult, Signed, SignOrder
 
 log = logging.getLogger(__name__)

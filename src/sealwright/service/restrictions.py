@@ -9,13 +9,23 @@ from sealwright.core.digests import document_digest
 from sealwright.core.envelopes import SignedDocument
 from sealwright.core.errors import Code, FormatError, RefusedError, VerificationError
 from sealwright.core.records import Bounds, Count
-from sealwright.policy.documents import Authenticator, KeyProfile, Person, Pipeline, Restriction, RestrictionKind
+from sealwright.policy.documents import (
+    Authenticator,
+    Decision,
+    KeyProfile,
+    Person,
+    Pipeline,
+    Restriction,
+    RestrictionKind,
+    Vote,
+)
 from sealwright.policy.entries import RestrictionEntry
 from sealwright.policy.signatures import Namespace, fingerprint, the_envelope, verify_envelope
+from sealwright.service.desk import Desk
 from sealwright.service.ledger import Ledger
+from sealwright.service.live import Live
 from sealwright.service.messages import VoteBody
 from sealwright.service.ports import DocumentStore, RequestState
-from sealwright.service.requests import Desk
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +40,7 @@ class Logged:
 
 def veto(ledger: Ledger, desk: Desk, documents: DocumentStore, request: str, body: VoteBody, person: str) -> Logged:
     """Log the rejection of a request by one of its voters; its reason is told to whoever asks for the request."""
-    digest = desk.check_rejection(request, body.vote, person)
+    digest = _check_rejection(ledger, desk, request, body.vote, person)
     documents.add_restriction(digest, RestrictionKind.VETO, request, person, body.vote, "vote").result()
     logged = _log(ledger, documents, digest, RestrictionKind.VETO, request, person)
     reason = f": {body.reason}" if body.reason else ""
@@ -105,6 +115,34 @@ def is_administrator(ledger: Ledger, person: str) -> bool:
     return ledger.state.root is not None and any(
         admin.person == person for admin in ledger.state.root.root.administrators
     )
+
+
+def _check_rejection(ledger: Ledger, desk: Desk, request: str, signed: SignedDocument, person: str) -> str:
+    """Check a rejection by ``person``; return the vote's digest.  Logging the veto is what makes it count."""
+    live = desk.find(request)
+    vote = records.parse(Vote, signed.document)
+    if vote.person != person or vote.decision is not Decision.REJECT:
+        raise RefusedError("not your rejection", code=Code.NOT_PERMITTED)
+    _check_may_veto(ledger, live, person)
+    try:
+        desk.judge.ballot(live, signed)
+    except RefusedError as e:
+        # The decision is looked at after the signature: a veto that comes so far is genuine.
+        if e.code is not Code.VETOED:
+            raise
+    return document_digest("vote", ledger.instance, signed.document)
+
+
+def _check_may_veto(ledger: Ledger, live: Live, person: str) -> None:
+    """Who may approve may veto; requesters cancel, administrators restrict (PROTOCOL, section 4)."""
+    section = ledger.standing().sections.get(Person, person)
+    roles = {role for group in live.scope.quorum for role in group.roles}
+    if section is None or roles.isdisjoint(section.roles):
+        raise RefusedError(
+            f"{person} has none of the roles {sorted(roles)} that vote on {live.scope.id}",
+            code=Code.NOT_PERMITTED,
+            hint="requesters cancel their own requests; administrators may veto any",
+        )
 
 
 def _check_entitled(ledger: Ledger, desk: Desk, restriction: Restriction) -> None:

@@ -21,10 +21,12 @@ from sealwright.server.application import make_application
 from sealwright.server.context import Context, Waiters
 from sealwright.server.routes import ROUTES
 from sealwright.service import proposals, restrictions
+from sealwright.service.desk import Desk
+from sealwright.service.intake import Intake
 from sealwright.service.ledger import Ledger
+from sealwright.service.live import Judge
 from sealwright.service.login import Logins
 from sealwright.service.pump import Pump
-from sealwright.service.requests import Desk
 from sealwright.storage.blobs import Blobs
 from sealwright.storage.documents import Documents
 from sealwright.storage.log import LogStore
@@ -55,7 +57,7 @@ def build(configuration: Configuration, undo: ExitStack) -> Context:
     desk = Desk(
         ledger=ledger,
         documents=documents,
-        images=images,
+        judge=Judge(ledger, clock),
         clock=clock,
         on_ready=wake.set,
         on_end=waiters.notify,
@@ -70,6 +72,7 @@ def build(configuration: Configuration, undo: ExitStack) -> Context:
         ledger=ledger,
         documents=documents,
         desk=desk,
+        intake=Intake(ledger=ledger, desk=desk, documents=documents, images=images),
         pump=pump,
         logins=Logins(ledger=ledger, clock=clock, entropy=SystemEntropy()),
         images=images,

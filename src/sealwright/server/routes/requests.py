@@ -25,13 +25,13 @@ MAX_LISTED = 500
 async def submit(call: Call) -> Result:
     """Accept a request; with ``wait`` the answer comes when it is finished or the time is over."""
     body, context = call.body, call.context
-    accepted = context.desk.submit(body.request, body.messages, body.votes, call.caller.person)
+    accepted = context.intake.submit(body.request, body.messages, body.votes, call.caller.person)
     event = context.waiters.add(accepted.digest)
     try:
         try:
             await asyncio.wrap_future(accepted.durable)
         except RefusedError as e:
-            if e.code is not Code.CONFLICT or not context.desk.has(accepted.digest, body.request, body.votes):
+            if e.code is not Code.CONFLICT or not context.intake.has(accepted.digest, body.request, body.votes):
                 raise
         return await _result(call, accepted.digest, event)
     finally:
@@ -89,7 +89,7 @@ async def get_request(call: Call) -> RequestAnswer:
 
 
 async def approve(call: Call) -> Result:
-    accepted = call.context.desk.approve(_digest(call), call.body.vote, call.caller.person)
+    accepted = call.context.intake.approve(_digest(call), call.body.vote, call.caller.person)
     await asyncio.wrap_future(accepted.durable)
     return Result(status=_status(call, _row(call, call.parameter)))
 
