@@ -26,6 +26,7 @@ from sealwright.formats.interface import Prepared, Trust
 from sealwright.formats.mcuboot_layout import MAX_IMAGE_BYTES, Kind, parse
 
 BOTH = [Algorithm.ECDSA_P256_SHA256, Algorithm.ED25519]
+
 OPTIONS: dict[str, Any] = {
     "version": "1.2.3+4",
     "security_counter": 5,
@@ -324,10 +325,12 @@ KEYHASH, HASH, SIGNATURE = (Kind.KEYHASH, bytes(32)), (Kind.SHA256, b""), (Kind.
     ("entries", "protected", "reason"),
     [
         ([HASH, KEYHASH, SIGNATURE, (Kind.SEC_CNT, bytes(4))], None, "SHA256, KEYHASH, ED25519, SEC_CNT; accepted"),
-        ([HASH, KEYHASH, SIGNATURE, KEYHASH, SIGNATURE], None, "accepted are SHA256, KEYHASH and one signature"),
-        ([KEYHASH, HASH, SIGNATURE], None, "accepted are SHA256, KEYHASH and one signature"),
+        ([HASH, KEYHASH, SIGNATURE, KEYHASH, SIGNATURE], None, "accepted are one hash, KEYHASH or PUBKEY, and one signature"),
+        ([KEYHASH, HASH, SIGNATURE], None, "accepted are one hash, KEYHASH or PUBKEY, and one signature"),
         ([HASH, KEYHASH, (0x00A0, b"vendor"), SIGNATURE], None, "0x00a0"),
-        ([HASH, KEYHASH, (Kind.RSA2048_PSS, bytes(256))], None, "RSA2048_PSS"),
+        ([HASH, KEYHASH, (Kind.ECDSA224, bytes(56))], None, "ECDSA224"),
+        ([HASH, KEYHASH, (Kind.RSA2048_PSS, bytes(255))], None, "RSA2048_PSS has 255 bytes, not 256"),
+        ([HASH, KEYHASH, SIGNATURE], [(Kind.BOOT_RECORD, b"x")] * 2, "more than one boot record"),
         ([HASH, KEYHASH, SIGNATURE], [KEYHASH], "TLV KEYHASH inside the protected area"),
         ([HASH, KEYHASH, SIGNATURE], [(Kind.SEC_CNT, bytes(4))] * 2, "more than one security counter"),
         ([HASH, KEYHASH, SIGNATURE], [(Kind.SEC_CNT, bytes(3))], "SEC_CNT has 3 bytes, not 4"),
@@ -356,10 +359,10 @@ def test_inspect_lists_tlvs_it_does_not_know_and_says_which_of_them_nobody_signe
     assert shown.facts["Protected TLV 2, 0x00a1"] == "empty"
     assert shown.facts["Security counter"] == "none"
     assert [reason for _, reason in shown.uncovered][3:] == [
-        "TLV RSA3072_PSS outside the protected area: refused when verifying",
+        "the signature itself",
         "TLV 0x00a0 outside the protected area: refused when verifying",
     ]
-    assert [s.algorithm for s in shown.signatures] == ["RSA3072_PSS"]
+    assert [s.algorithm for s in shown.signatures] == ["rsa-pss-sha256"]
 
 
 def test_a_protected_area_that_the_header_denies_is_refused_although_imgtool_takes_it(tmp_path: Path) -> None:
@@ -513,7 +516,7 @@ def test_a_built_image_whose_hash_is_wrong_or_that_has_other_tlvs_is_refused(tmp
     for image, reason in [
         (flipped(built, 0x210), "not the hash of the image"),
         (padded, "bytes follow the TLVs"),
-        (sha512, "are SHA512; an image to be signed has SHA256 alone"),
+        (sha512, "are SHA512; an image to be signed with ed25519 has SHA256 alone"),
         (rebuilt(built, [HASH, KEYHASH]), "are SHA256, KEYHASH; an image to be signed"),
         (rebuilt(built, []), "bytes wanted, the image ends at"),
     ]:
@@ -585,7 +588,7 @@ def test_an_image_that_no_slot_holds_is_refused_unread() -> None:
         lambda: mcuboot.verify(Enormous(), by.trust, {}),
         lambda: mcuboot.prepare(Enormous(), [by.signing_key()], {"version": "1"}, targets.ANY),
     ):
-        with pytest.raises(FormatError, match="at most 67108864 are accepted"):
+        with pytest.raises(FormatError, match="at most 1073741824 are accepted"):
             call()
 
 
@@ -593,11 +596,18 @@ def test_keys_and_targets_that_cannot_verify_are_refused_before_anything_is_sign
     image = MemorySource(SMALL)
     ecdsa, edwards = signer(Algorithm.ECDSA_P256_SHA256), signer(Algorithm.ED25519)
     rsa, p384 = signer(Algorithm.RSA_PSS_SHA256), signer(Algorithm.ECDSA_P384_SHA384)
+    rsa_4096, pkcs1 = signer(Algorithm.RSA_PSS_SHA256, bits=4096), signer(Algorithm.RSA_PKCS1_SHA256)
+    builds = targets.MCUBOOT_BUILDS
     for by, target in [
-        (rsa, targets.ANY),
-        (p384, targets.MCUBOOT),
-        (ecdsa, targets.MCUBOOT_ED25519),
-        (edwards, targets.MCUBOOT_ECDSA_P256),
+        (rsa_4096, targets.ANY),
+        (rsa_4096, targets.MCUBOOT),
+        (pkcs1, targets.ANY),
+        (signer(Algorithm.ECDSA_P521_SHA512), targets.ANY),
+        (rsa, builds["rsa-3072"]),
+        (ecdsa, builds["ecdsa-p384"]),
+        (p384, builds["ecdsa-p256"]),
+        (ecdsa, builds["ed25519"]),
+        (edwards, builds["ecdsa-p256"]),
         (edwards, targets.UBOOT_QEMU_ARM64),
     ]:
         with pytest.raises(FormatError) as caught:

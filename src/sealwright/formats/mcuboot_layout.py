@@ -12,7 +12,6 @@ from enum import IntEnum, IntFlag
 
 from sealwright.core.errors import Code, FormatError
 from sealwright.core.images import ByteSource
-from sealwright.core.keys import Algorithm
 
 IMAGE_MAGIC, TLV_INFO_MAGIC, TLV_PROT_INFO_MAGIC = 0x96F3B83D, 0x6907, 0x6908
 HEADER = struct.Struct("<IIHHIIBBHI4x")  # magic, load address, header, protected and image size, flags, version
@@ -20,7 +19,10 @@ INFO = struct.Struct("<HH")  # magic, size of the area with these four bytes
 ENTRY = struct.Struct("<HH")  # type, length
 DEPENDENCY = struct.Struct("<B3xBBHI")  # image number, least version
 MAGIC_BYTES = IMAGE_MAGIC.to_bytes(4, "little")
-MAX_IMAGE_BYTES = 64 << 20  # slots are kilobytes to a few megabytes
+MAX_IMAGE_BYTES = 1 << 30
+"""Slots are kilobytes to a few megabytes; payloads are streamed, so the limit only keeps out what is no image."""
+MAX_AREA_BYTES = 0xFFFF
+MIN_VENDOR_KIND, MAX_VENDOR_KIND = 0x00A0, 0xFFFE
 
 
 class Flag(IntFlag):
@@ -67,13 +69,32 @@ class Kind(IntEnum):
     UUID_CID = 0x75
 
 
-ALGORITHMS = {Kind.ECDSA_SIG: Algorithm.ECDSA_P256_SHA256, Kind.ED25519: Algorithm.ED25519}
 SIGNATURES = frozenset({Kind.RSA2048_PSS, Kind.ECDSA224, Kind.ECDSA_SIG, Kind.RSA3072_PSS, Kind.ED25519})
+"""Every TLV that holds a signature, also those that nobody makes any more."""
 SUPPORTED_FLAGS = Flag.PIC | Flag.NON_BOOTABLE | Flag.RAM_LOAD | Flag.ROM_FIXED
 
 # The bootloader reads these wherever they stand; in the protected area they could only mislead.
 _NEVER_PROTECTED = SIGNATURES | {Kind.SHA256, Kind.SHA384, Kind.SHA512, Kind.KEYHASH, Kind.PUBKEY, Kind.SIG_PURE}
-_LENGTHS = {Kind.SHA256: 32, Kind.KEYHASH: 32, Kind.ED25519: 64, Kind.SEC_CNT: 4, Kind.DEPENDENCY: DEPENDENCY.size}
+_LENGTHS = {
+    Kind.SHA256: 32,
+    Kind.SHA384: 48,
+    Kind.SHA512: 64,
+    Kind.RSA2048_PSS: 256,
+    Kind.RSA3072_PSS: 384,
+    Kind.ED25519: 64,
+    Kind.SEC_CNT: 4,
+    Kind.DEPENDENCY: DEPENDENCY.size,
+    Kind.UUID_VID: 16,
+    Kind.UUID_CID: 16,
+}
+_ONCE = {
+    Kind.SEC_CNT: "security counter",
+    Kind.BOOT_RECORD: "boot record",
+    Kind.UUID_VID: "vendor identifier",
+    Kind.UUID_CID: "class identifier",
+}
+# The last 14 bytes of a slot: ``boot_img_magic`` without its first two, which state the alignment where it is not 8.
+_BOOT_MAGICS = (bytes.fromhex("95f360d2ef7f3552500f2cb67980"), bytes.fromhex("2de15d29410b8d77679c110f1f8a"))
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -137,10 +158,14 @@ class Layout:
         unpacked = (DEPENDENCY.unpack(e.value) for e in self.protected if e.kind == Kind.DEPENDENCY)
         return tuple((number, Version(*version)) for number, *version in unpacked)
 
+    def protected_value(self, kind: Kind) -> bytes | None:
+        """Return the value of the first protected TLV of this type."""
+        return next((e.value for e in self.protected if e.kind == kind), None)
+
     def security_counter(self) -> int | None:
         """Return the security counter of the protected area."""
-        found = (int.from_bytes(e.value, "little") for e in self.protected if e.kind == Kind.SEC_CNT)
-        return next(found, None)
+        found = self.protected_value(Kind.SEC_CNT)
+        return None if found is None else int.from_bytes(found, "little")
 
 
 def kind_name(kind: int) -> str:
@@ -161,9 +186,11 @@ def parse_version(text: str) -> Version:
     return Version(*parts)
 
 
-def area(magic: int, entries: Iterable[tuple[Kind, bytes]]) -> bytes:
+def area(magic: int, entries: Iterable[tuple[int, bytes]]) -> bytes:
     """Return a TLV area; no bytes at all when there are no entries."""
     body = b"".join(ENTRY.pack(kind, len(value)) + value for kind, value in entries)
+    if INFO.size + len(body) > MAX_AREA_BYTES:
+        raise FormatError(f"TLVs of {len(body)} bytes do not fit an area of {MAX_AREA_BYTES}")
     return INFO.pack(magic, INFO.size + len(body)) + body if body else b""
 
 
@@ -189,8 +216,9 @@ def parse(image: ByteSource) -> Layout:
     entries = _parse_area(image, signed_end, TLV_INFO_MAGIC)
     end = signed_end + _area_size(image, signed_end)
     if end != image.size:
+        padded = ": the image is padded to its slot, with a trailer" if _has_trailer(image, end) else ""
         raise FormatError(
-            f"{image.size - end} bytes follow the TLVs, which no signature covers",
+            f"{image.size - end} bytes follow the TLVs, which no signature covers{padded}",
             at=end,
             hint="sign and verify the image before it is padded to its slot",
         )
@@ -220,8 +248,11 @@ def check_supported(found: Layout) -> None:
         raise FormatError(
             f"TLV {', '.join(sorted(map(kind_name, misplaced)))} inside the protected area", at=found.protected[0].at
         )
-    if kinds.count(Kind.SEC_CNT) > 1:
-        raise FormatError("image has more than one security counter", at=found.protected[0].at)
+    for kind, what in _ONCE.items():
+        if kinds.count(kind) > 1:
+            raise FormatError(f"image has more than one {what}", at=found.protected[0].at)
+    if {Flag.RAM_LOAD, Flag.ROM_FIXED} <= set(found.header.flags):
+        raise FormatError("image is to be loaded to RAM and to stay at a fixed place of the flash", at=16)
 
 
 def flag_names(flags: Flag) -> str:
@@ -240,6 +271,11 @@ def check_size(image: ByteSource) -> None:
             f"image of {image.size} bytes, at most {MAX_IMAGE_BYTES} are accepted for MCUboot",
             code=Code.UNSUPPORTED_IMAGE,
         )
+
+
+def _has_trailer(image: ByteSource, end: int) -> bool:
+    size = len(_BOOT_MAGICS[0])
+    return image.size - end >= size and image.read(image.size - size, size) in _BOOT_MAGICS
 
 
 def _area_size(image: ByteSource, at: int) -> int:

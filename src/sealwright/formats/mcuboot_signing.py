@@ -8,54 +8,23 @@ import dataclasses
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from sealwright.core import records
 from sealwright.core.errors import Code, FormatError
 from sealwright.core.images import ByteSource, Message, Range
 from sealwright.core.patches import Edit, Patch
-from sealwright.core.records import Bounds
 from sealwright.formats import mcuboot_layout as layout
+from sealwright.formats import mcuboot_options
 from sealwright.formats.interface import SigningKey, Slot, TargetProfile
-from sealwright.formats.mcuboot_layout import ALGORITHMS, DEPENDENCY, HEADER, SIGNATURES, Flag, Header, Kind, Layout
+from sealwright.formats.mcuboot_algorithms import HASHES, Scheme, key_hash, public_bytes, scheme_of
+from sealwright.formats.mcuboot_layout import HEADER, SIGNATURES, Header, Kind, Layout
+from sealwright.formats.mcuboot_options import HASH_KINDS, Options
 
 NAME, SLOT = "mcuboot", "signature"
 DEFAULT_HEADER_SIZE = 0x200
 MAX_BOOT_ALIGN, MAGIC_SIZE = 8, 16
-
-_TLVS = {algorithm: kind for kind, algorithm in ALGORITHMS.items()}
-_LONGEST_SIGNATURE = {Kind.ECDSA_SIG: 72, Kind.ED25519: 64}
 _BIG_ENDIAN_MAGIC = layout.MAGIC_BYTES[::-1]
-
-_Version = Annotated[str, Bounds(1, 24)]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Dependency:
-    """Another image that must be there, in at least this version."""
-
-    image: Annotated[int, Bounds(0, 255)]
-    version: _Version
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
-    """What the caller chooses.  An image that is built already says the first seven itself; they may be repeated."""
-
-    version: _Version | None = None
-    header_size: Annotated[int, Bounds(HEADER.size, 0xFFFF)] | None = None
-    load_address: Annotated[int, Bounds(1, 0xFFFFFFFF)] | None = None
-    security_counter: Annotated[int, Bounds(0, 0xFFFFFFFF)] | None = None
-    dependencies: Annotated[tuple[Dependency, ...], Bounds(0, 16)] = ()
-    pad_header: bool | None = None
-    """Insert the header (true), or overwrite the zeros that the linker left for it (false); absent: look for them."""
-    erased_value: Literal[0, 255] | None = None
-    """What fills the rest of an inserted header; absent: 255."""
-    slot_size: Annotated[int, Bounds(1, 0xFFFFFFFF)] | None = None
-    """Refuse what would not fit there with the trailer that swapping needs."""
-    align: Literal[1, 2, 4, 8, 16, 32] = 1
-    max_sectors: Annotated[int, Bounds(1, 4096)] = 128
-    overwrite_only: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +32,7 @@ class Prepared:
     """An image laid out: what is hashed, and which bytes will stand before and after the payload."""
 
     key: SigningKey
+    scheme: Scheme
     chosen: Options
     old_size: int
     covered: Message
@@ -93,8 +63,8 @@ class Prepared:
 
     @property
     def longest_size(self) -> int:
-        """Size of the signed image; an ECDSA signature may come out up to three bytes shorter."""
-        tail = len(self._tail(bytes(_LONGEST_SIGNATURE[_TLVS[self.key.algorithm]])))
+        """Size of the signed image; an ECDSA signature may come out a few bytes shorter."""
+        tail = len(self._tail(bytes(self.scheme.longest_signature)))
         return self.old_size + sum(len(e.new) - len(e.old) for e in self.head) + tail - len(self.tail.old)
 
     def assemble(self, signatures: Mapping[str, bytes]) -> Patch:
@@ -105,8 +75,11 @@ class Prepared:
         return Patch(old_size=self.old_size, edits=(*self.head, tail))
 
     def _tail(self, signature: bytes) -> bytes:
-        key_hash = bytes.fromhex(self.key.public_key.fingerprint)
-        entries = [(Kind.SHA256, self.image_hash), (Kind.KEYHASH, key_hash), (_TLVS[self.key.algorithm], signature)]
+        hash_kind, public_key = hash_kind_of(self.chosen), self.key.public_key
+        named = (Kind.KEYHASH, key_hash(public_key, hash_kind))
+        if self.chosen.public_key == "full":
+            named = (Kind.PUBKEY, public_bytes(public_key))
+        entries = [(hash_kind, self.image_hash), named, (self.scheme.signature, signature)]
         return self.tail.new + layout.area(layout.TLV_INFO_MAGIC, entries)
 
 
@@ -114,12 +87,20 @@ def prepare(
     image: ByteSource, keys: Sequence[SigningKey], options: Mapping[str, Any], target: TargetProfile
 ) -> Prepared:
     """Lay out the signed image around a bare application, or the signature of an image that is built already."""
-    chosen, key = records.load(Options, dict(options)), _only_key(keys)
+    chosen, key = mcuboot_options.settled(records.load(Options, dict(options))), _only_key(keys)
     target.check(NAME, key)
+    scheme = scheme_of(key.public_key, key.algorithm)
+    chosen = _with_hash(chosen, scheme)
     layout.check_size(image)
-    prepared = _sign_built(image, key, chosen) if layout.has_magic(image) else _wrap(image, key, chosen)
+    make = _sign_built if layout.has_magic(image) else _wrap
+    prepared = make(image, key, scheme, chosen)
     _check_fits(prepared, target)
     return prepared
+
+
+def hash_kind_of(chosen: Options) -> Kind:
+    """Return the TLV type of the image's hash; settled options name one."""
+    return HASH_KINDS[chosen.hash or "sha256"]
 
 
 def _only_key(keys: Sequence[SigningKey]) -> SigningKey:
@@ -127,18 +108,21 @@ def _only_key(keys: Sequence[SigningKey]) -> SigningKey:
         raise FormatError(
             f"an MCUboot image is signed with one key, {len(keys)} were given", code=Code.INVALID_DOCUMENT
         )
-    key = keys[0]
-    if key.algorithm not in _TLVS:
+    return keys[0]
+
+
+def _with_hash(chosen: Options, scheme: Scheme) -> Options:
+    could = [HASHES[kind] for kind in scheme.hashes]
+    if chosen.hash not in (None, *could):
         raise FormatError(
-            f"MCUboot images are not signed with {key.algorithm} here",
+            f"MCUboot does not sign {chosen.hash} with {scheme.algorithm}",
             code=Code.TARGET_CANNOT_VERIFY,
-            hint=f"use a key for {' or '.join(_TLVS)}",
+            hint=f"it takes {' or '.join(could)}",
         )
-    key.public_key.check_algorithm(key.algorithm)
-    return key
+    return dataclasses.replace(chosen, hash=chosen.hash or could[0])
 
 
-def _wrap(application: ByteSource, key: SigningKey, chosen: Options) -> Prepared:
+def _wrap(application: ByteSource, key: SigningKey, scheme: Scheme, chosen: Options) -> Prepared:
     """Put header and TLVs around a bare application."""
     if application.read(0, min(4, application.size)) == _BIG_ENDIAN_MAGIC:
         raise FormatError("big-endian MCUboot images are not supported", at=0, code=Code.UNSUPPORTED_IMAGE)
@@ -148,15 +132,15 @@ def _wrap(application: ByteSource, key: SigningKey, chosen: Options) -> Prepared
             code=Code.INVALID_DOCUMENT,
             hint="give the option version, such as 1.2.3+4",
         )
-    chosen = _settled(application, chosen, chosen.version)
+    chosen = _with_header(application, chosen)
     header_size, inserted = chosen.header_size or 0, bool(chosen.pad_header)
-    protected = _protected(chosen)
+    protected = mcuboot_options.protected_area(chosen, signer=key_hash(key.public_key, hash_kind_of(chosen)))
     header = Header(
-        load_address=chosen.load_address or 0,
+        load_address=chosen.rom_fixed or chosen.load_address or 0,
         header_size=header_size,
         protected_size=len(protected),
         image_size=application.size - (0 if inserted else header_size),
-        flags=Flag.RAM_LOAD if chosen.load_address else Flag(0),
+        flags=mcuboot_options.flags_of(chosen),
         version=layout.parse_version(chosen.version or ""),
     ).pack()
     if inserted:
@@ -165,16 +149,17 @@ def _wrap(application: ByteSource, key: SigningKey, chosen: Options) -> Prepared
     covered = Message((header, kept, protected) if protected else (header, kept))
     return Prepared(
         key=key,
+        scheme=scheme,
         chosen=chosen,
         old_size=application.size,
         covered=covered,
-        image_hash=covered.digest(application, "sha256"),
+        image_hash=covered.digest(application, HASHES[hash_kind_of(chosen)]),
         head=(Edit(offset=0, old=b"" if inserted else bytes(HEADER.size), new=header),),
         tail=Edit(offset=application.size, old=b"", new=protected),
     )
 
 
-def _settled(application: ByteSource, chosen: Options, version: str) -> Options:
+def _with_header(application: ByteSource, chosen: Options) -> Options:
     """Return the options with nothing left open, so that the same again gives the same image."""
     header_size = chosen.header_size or DEFAULT_HEADER_SIZE
     has_room = application.size > header_size and not any(application.read(0, header_size))
@@ -185,32 +170,15 @@ def _settled(application: ByteSource, chosen: Options, version: str) -> Options:
             at=0,
             hint="leave pad_header out to have the header inserted, or give the header_size it was linked for",
         )
-    erased_value = (0xFF if chosen.erased_value is None else chosen.erased_value) if inserted else None
-    dependencies = tuple(
-        dataclasses.replace(d, version=str(layout.parse_version(d.version))) for d in chosen.dependencies
-    )
+    erased_value: Literal[0, 255] | None = chosen.erased_value
+    if erased_value is None:
+        erased_value = 0xFF
     return dataclasses.replace(
-        chosen,
-        version=str(layout.parse_version(version)),
-        header_size=header_size,
-        pad_header=inserted,
-        erased_value=erased_value,
-        dependencies=dependencies,
+        chosen, header_size=header_size, pad_header=inserted, erased_value=erased_value if inserted else None
     )
 
 
-def _protected(chosen: Options) -> bytes:
-    entries = []
-    if chosen.security_counter is not None:
-        entries.append((Kind.SEC_CNT, chosen.security_counter.to_bytes(4, "little")))
-    for dependency in chosen.dependencies:
-        v = layout.parse_version(dependency.version)
-        packed = DEPENDENCY.pack(dependency.image, v.major, v.minor, v.revision, v.build)
-        entries.append((Kind.DEPENDENCY, packed))
-    return layout.area(layout.TLV_PROT_INFO_MAGIC, entries)
-
-
-def _sign_built(image: ByteSource, key: SigningKey, chosen: Options) -> Prepared:
+def _sign_built(image: ByteSource, key: SigningKey, scheme: Scheme, chosen: Options) -> Prepared:
     """Add the signature to an image that has everything else."""
     found = layout.parse(image)
     layout.check_supported(found)
@@ -222,21 +190,25 @@ def _sign_built(image: ByteSource, key: SigningKey, chosen: Options) -> Prepared
             code=Code.ALREADY_SIGNED,
             hint="sign the application or the image as it was before",
         )
-    if kinds != [Kind.SHA256]:
+    hash_kind = hash_kind_of(chosen)
+    if kinds != [hash_kind]:
         raise FormatError(
             f"TLVs outside the protected area are {', '.join(map(layout.kind_name, kinds)) or 'none'}; "
-            "an image to be signed has SHA256 alone",
+            f"an image to be signed with {key.algorithm} has {hash_kind.name} alone",
             at=found.signed_end,
             code=Code.UNSUPPORTED_IMAGE,
         )
     covered = Message((Range(0, found.signed_end),))
-    image_hash = covered.digest(image, "sha256")
+    image_hash = covered.digest(image, HASHES[hash_kind])
     if image_hash != found.entries[0].value:
         raise FormatError("the hash in the image is not the hash of the image", at=found.entries[0].at)
+    chosen = _repeated(found, chosen)
+    _check_boot_record(found, chosen, key)
     old = image.read(found.signed_end, found.end - found.signed_end)
     return Prepared(
         key=key,
-        chosen=_repeated(found, chosen),
+        scheme=scheme,
+        chosen=chosen,
         old_size=image.size,
         covered=covered,
         image_hash=image_hash,
@@ -244,24 +216,23 @@ def _sign_built(image: ByteSource, key: SigningKey, chosen: Options) -> Prepared
     )
 
 
+def _check_boot_record(found: Layout, stated: Options, key: SigningKey) -> None:
+    """A boot record names the signer; the signed image would attest somebody else."""
+    record = found.protected_value(Kind.BOOT_RECORD)
+    expected = key_hash(key.public_key, hash_kind_of(stated))
+    if record is not None and record != mcuboot_options.boot_record(stated, expected):
+        raise FormatError(
+            f"boot record in the image is not that of version {stated.version} signed by key {expected.hex()}",
+            at=found.protected[0].at,
+            hint="sign the bare application with the option boot_record",
+        )
+
+
 def _repeated(found: Layout, chosen: Options) -> Options:
     """Return the options as the image has them; ``FormatError`` where the caller wants them otherwise."""
-    stated = Options(
-        version=str(found.header.version),
-        header_size=found.header.header_size,
-        load_address=found.header.load_address or None,
-        security_counter=found.security_counter(),
-        dependencies=tuple(Dependency(image=n, version=str(v)) for n, v in found.dependencies()),
-        slot_size=chosen.slot_size,
-        align=chosen.align,
-        max_sectors=chosen.max_sectors,
-        overwrite_only=chosen.overwrite_only,
-    )
-    wanted = chosen
-    if chosen.version is not None:
-        wanted = dataclasses.replace(chosen, version=str(layout.parse_version(chosen.version)))
+    stated = mcuboot_options.read_back(found, chosen, chosen.hash or "sha256")
     for field in dataclasses.fields(Options):
-        asked, has = getattr(wanted, field.name), getattr(stated, field.name)
+        asked, has = getattr(chosen, field.name), getattr(stated, field.name)
         if asked not in (None, ()) and asked != has:
             raise FormatError(
                 f"option {field.name} says {asked}, the image is built already and says {has}",
@@ -286,7 +257,9 @@ def _check_fits(prepared: Prepared, target: TargetProfile) -> None:
 
 def _trailer_size(chosen: Options) -> int:
     """Size of the trailer at the end of a slot (design.md, "Image trailer")."""
-    boot_align = max(MAX_BOOT_ALIGN, chosen.align)
+    boot_align = chosen.max_align or max(MAX_BOOT_ALIGN, chosen.align)
+    if boot_align < chosen.align:
+        raise FormatError(f"align of {chosen.align} is more than max_align of {boot_align}", code=Code.INVALID_DOCUMENT)
     magic = max(MAGIC_SIZE, boot_align)
     if chosen.overwrite_only:
         return 2 * boot_align + magic

@@ -3,19 +3,21 @@
 from sealwright.core.keys import Algorithm
 from sealwright.formats.interface import TargetProfile
 
+CLASSICAL = frozenset(algorithm for algorithm in Algorithm if not algorithm.is_post_quantum)
+
 ANY = TargetProfile(name="any", description="No device is named: the format's own limits are the only ones.")
 
 OPENSSL_3_0 = TargetProfile(
     name="openssl-3.0",
     description="`openssl cms -verify` of Debian 12.",
     formats=frozenset({"raw"}),
-    algorithms=frozenset(Algorithm) - {Algorithm.ED25519},  # it says "invalid digest"
+    algorithms=CLASSICAL - {Algorithm.ED25519},  # it says "invalid digest"
 )
 GNUTLS_3_7 = TargetProfile(
     name="gnutls-3.7",
     description="`certtool --p7-verify` of Debian 12.",
     formats=frozenset({"raw"}),
-    algorithms=frozenset(Algorithm) - {Algorithm.RSA_PSS_SHA384, Algorithm.RSA_PSS_SHA512},
+    algorithms=CLASSICAL - {Algorithm.RSA_PSS_SHA384, Algorithm.RSA_PSS_SHA512},
 )
 UEFI_ALGORITHMS = frozenset({Algorithm.RSA_PKCS1_SHA256})
 UEFI_KEY_SIZES = frozenset({2048, 3072, 4096})
@@ -49,24 +51,30 @@ UBOOT_QEMU_ARM64 = TargetProfile(
     key_sizes_bits=frozenset({2048, 3072, 4096}),
 )
 
+_MCUBOOT_KEYS = {
+    "rsa-2048": (Algorithm.RSA_PSS_SHA256, 2048, "MCUBOOT_SIGN_RSA with MCUBOOT_SIGN_RSA_LEN 2048"),
+    "rsa-3072": (Algorithm.RSA_PSS_SHA256, 3072, "MCUBOOT_SIGN_RSA with MCUBOOT_SIGN_RSA_LEN 3072"),
+    "ecdsa-p256": (Algorithm.ECDSA_P256_SHA256, 256, "MCUBOOT_SIGN_EC256"),
+    "ecdsa-p384": (Algorithm.ECDSA_P384_SHA384, 384, "MCUBOOT_SIGN_EC384"),
+    "ed25519": (Algorithm.ED25519, 256, "MCUBOOT_SIGN_ED25519"),
+}
 MCUBOOT = TargetProfile(
     name="mcuboot",
-    description="MCUboot; which of the two algorithms is decided when it is built.",
+    description="MCUboot; which of the algorithms is decided when it is built (judged by imgtool 2.5).",
     formats=frozenset({"mcuboot"}),
-    algorithms=frozenset({Algorithm.ECDSA_P256_SHA256, Algorithm.ED25519}),
+    algorithms=frozenset(algorithm for algorithm, _, _ in _MCUBOOT_KEYS.values()),
+    key_sizes_bits=frozenset(bits for _, bits, _ in _MCUBOOT_KEYS.values()),
 )
-MCUBOOT_ECDSA_P256 = TargetProfile(
-    name="mcuboot-ecdsa-p256",
-    description="MCUboot built with MCUBOOT_SIGN_EC256.",
-    formats=frozenset({"mcuboot"}),
-    algorithms=frozenset({Algorithm.ECDSA_P256_SHA256}),
-)
-MCUBOOT_ED25519 = TargetProfile(
-    name="mcuboot-ed25519",
-    description="MCUboot built with MCUBOOT_SIGN_ED25519.",
-    formats=frozenset({"mcuboot"}),
-    algorithms=frozenset({Algorithm.ED25519}),
-)
+MCUBOOT_BUILDS = {
+    name: TargetProfile(
+        name=f"mcuboot-{name}",
+        description=f"MCUboot built with {option} (judged by imgtool 2.5).",
+        formats=frozenset({"mcuboot"}),
+        algorithms=frozenset({algorithm}),
+        key_sizes_bits=frozenset({bits}),
+    )
+    for name, (algorithm, bits, option) in _MCUBOOT_KEYS.items()
+}
 
 TARGETS: dict[str, TargetProfile] = {
     target.name: target
@@ -78,7 +86,6 @@ TARGETS: dict[str, TargetProfile] = {
         SBVERIFY_0_9,
         OSSLSIGNCODE_2_9,
         MCUBOOT,
-        MCUBOOT_ECDSA_P256,
-        MCUBOOT_ED25519,
+        *MCUBOOT_BUILDS.values(),
     )
 }
