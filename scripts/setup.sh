@@ -8,7 +8,9 @@ cd "$(dirname "$0")/.."
 packages="python3-venv openssh-client openssl gnutls-bin
   softhsm2 opensc opensc-pkcs11
   sbsigntool osslsigncode memtest86+ grub-efi-amd64-bin
-  u-boot-qemu u-boot-tools qemu-system-arm device-tree-compiler"
+  u-boot-qemu u-boot-tools qemu-system-arm qemu-system-misc device-tree-compiler
+  gcc make libc6-dev bc bison flex libssl-dev libgnutls28-dev uuid-dev dpkg-dev
+  gcc-aarch64-linux-gnu gcc-riscv64-linux-gnu"
 
 missing=""
 for package in $packages; do
