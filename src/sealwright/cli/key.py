@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from sealwright.cli.output import note, show, show_json, show_table, utc
 from sealwright.cli.typed import noun
@@ -46,7 +46,7 @@ def create(
     order = ceremony.KeyOrder(
         profile=profile,
         algorithm=algorithm,
-        size_bits=size if algorithm.startswith("rsa") else ceremony.size_bits(algorithm),
+        size_bits=algorithm.key_size_bits or size,
         image_format=image_format or None,
         purpose=purpose,
     )
@@ -118,7 +118,7 @@ def show_key(
         raise RefusedError(f"there is no key {profile}", code=Code.NOT_FOUND, hint="`sealwright key list`")
     public = PublicKey(found.public_key)
     if public_key:
-        show_pem(public.key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+        show_pem(public.pem)
     elif certificate:
         for der in found.certificates:
             show_pem(x509.load_der_x509_certificate(der).public_bytes(Encoding.PEM))

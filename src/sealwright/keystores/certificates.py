@@ -2,22 +2,26 @@
 
 One fixed template, a code-signing leaf that is its own trust anchor: RFC 5280 with basicConstraints CA false, keyUsage
 digitalSignature (both critical) and extendedKeyUsage codeSigning.  ``openssl cms -verify``, sbverify and osslsigncode
-take it as the only anchor.  The key that signs is anywhere: here is only a function that calls it.
+take it as the only anchor.  The key that signs is anywhere: here is only a function that calls it.  A key that the
+library does not know (SLH-DSA) gets the same template, its key and algorithm put in afterwards (RFC 9909).
 """
 
 import hashlib
 from collections.abc import Callable
 from typing import Any, NoReturn
 
+from asn1crypto import algos, core, keys
+from asn1crypto import x509 as asn1
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, mldsa, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from sealwright.core.errors import ConfigurationError
-from sealwright.core.keys import Algorithm, Key, PublicKey, hash_of, rsa_padding
+from sealwright.core.keys import Algorithm, LibraryKey, PublicKey, SlhDsaPublicKey, hash_of, rsa_padding
+from sealwright.core.keys.slh_dsa import algorithm_identifier
 from sealwright.keystores.interface import CertificateTemplate
-from sealwright.keystores.private_keys import PrivateKey
+from sealwright.keystores.private_keys import LibraryPrivateKey
 
 SignPayload = Callable[[bytes], bytes]
 """Signs a digest (or, where the algorithm is not prehashed, a message) in canonical encoding."""
@@ -42,9 +46,11 @@ def self_signed(key: PublicKey, algorithm: Algorithm, sign: SignPayload, templat
     with something that ``key`` did not make.
     """
     try:
-        certificate = _builder(key.key, template).sign(
-            _outside_key(key, algorithm, sign),
-            None if algorithm is Algorithm.ED25519 else hash_of(algorithm),  # type: ignore[arg-type]
+        if isinstance(key.key, SlhDsaPublicKey):
+            return _spliced(key, key.key, sign, template)
+        certificate = _builder(key.key, x509.SubjectKeyIdentifier.from_public_key(key.key), template).sign(
+            _outside_key(key.key, algorithm, sign),
+            hash_of(algorithm) if algorithm.is_prehashed else None,  # type: ignore[arg-type]
             rsa_padding=rsa_padding(algorithm) if algorithm.startswith("rsa-") else None,  # type: ignore[arg-type]
         )
     except ValueError as e:
@@ -54,9 +60,33 @@ def self_signed(key: PublicKey, algorithm: Algorithm, sign: SignPayload, templat
     return certificate.public_bytes(serialization.Encoding.DER)
 
 
-def _builder(key: Key, template: CertificateTemplate) -> x509.CertificateBuilder:
+def _spliced(key: PublicKey, own: SlhDsaPublicKey, sign: SignPayload, template: CertificateTemplate) -> bytes:
+    """Make the template with a key of no meaning, then put key and algorithm in and have it signed."""
+    stand_in = ed25519.Ed25519PrivateKey.generate()
+    # RFC 5280, section 4.2.1.2, method 1: SHA-1 of the key bits is a name, nothing rests on its strength.
+    identifier = x509.SubjectKeyIdentifier(hashlib.sha1(own.raw, usedforsecurity=False).digest())
+    made = _builder(stand_in.public_key(), identifier, template).sign(stand_in, None)
+    tbs = asn1.TbsCertificate.load(made.tbs_certificate_bytes)
+    identified = algos.SignedDigestAlgorithm.load(algorithm_identifier(own.algorithm))
+    tbs["signature"] = identified
+    tbs["subject_public_key_info"] = keys.PublicKeyInfo.load(key.spki_der)
+    message = bytes(tbs.dump())
+    signature = sign(message)
+    key.verify(own.algorithm, message, signature)
+    outer = asn1.Certificate(
+        {
+            "tbs_certificate": asn1.TbsCertificate.load(message),
+            "signature_algorithm": identified,
+            "signature_value": core.OctetBitString(signature),
+        }
+    )
+    return bytes(outer.dump())
+
+
+def _builder(
+    key: LibraryKey, identifier: x509.SubjectKeyIdentifier, template: CertificateTemplate
+) -> x509.CertificateBuilder:
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, template.common_name)])
-    identifier = x509.SubjectKeyIdentifier.from_public_key(key)
     return (
         x509.CertificateBuilder()
         .subject_name(name)
@@ -73,7 +103,7 @@ def _builder(key: Key, template: CertificateTemplate) -> x509.CertificateBuilder
     )
 
 
-def _outside_key(key: PublicKey, algorithm: Algorithm, sign: SignPayload) -> PrivateKey:
+def _outside_key(key: LibraryKey, algorithm: Algorithm, sign: SignPayload) -> LibraryPrivateKey:
     """Return a key object that can do nothing but sign, and does that elsewhere.
 
     The library asks for its abstract classes; all they demand beyond ``sign`` refuses.
@@ -85,15 +115,22 @@ def _outside_key(key: PublicKey, algorithm: Algorithm, sign: SignPayload) -> Pri
     def call(_self: object, message: bytes, *_: object, **__: object) -> bytes:
         return sign(_payload(algorithm, message))
 
-    match key.key:
+    match key:
         case rsa.RSAPublicKey():
             base: type[Any] = rsa.RSAPrivateKey
         case ec.EllipticCurvePublicKey():
             base = ec.EllipticCurvePrivateKey
         case ed25519.Ed25519PublicKey():
             base = ed25519.Ed25519PrivateKey
+        case mldsa.MLDSA44PublicKey():
+            base = mldsa.MLDSA44PrivateKey
+        case mldsa.MLDSA65PublicKey():
+            base = mldsa.MLDSA65PrivateKey
+        case mldsa.MLDSA87PublicKey():
+            base = mldsa.MLDSA87PrivateKey
     methods: dict[str, Any] = dict.fromkeys(base.__abstractmethods__, refuse)
-    outside: PrivateKey = type("OutsideKey", (base,), methods | {"sign": call, "public_key": lambda _self: key.key})()
+    methods |= {"sign": call, "public_key": lambda _self: key}
+    outside: LibraryPrivateKey = type("OutsideKey", (base,), methods)()
     return outside
 
 

@@ -15,7 +15,6 @@ from typing import Annotated, Literal, TypeVar
 
 from argon2.low_level import Type, hash_secret_raw
 from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from sealwright.core import records
@@ -133,7 +132,7 @@ class Partition:
                 setting="keystore",
                 hint="restore the file from a backup of this partition",
             ) from None
-        key, _ = private_keys.load_private_key(encoded, None)
+        key = private_keys.load_pkcs8_der(encoded)
         if private_keys.public_half(key).spki_der != record.public_key:
             raise ConfigurationError(f"{fingerprint}.json holds the halves of two keys", setting="keystore")
         return PublicKey(record.public_key), key
@@ -141,9 +140,6 @@ class Partition:
     def store(self, label: str, public: PublicKey, private: PrivateKey, certificates: tuple[bytes, ...]) -> None:
         """Seal a key into a new file; ``RefusedError`` (conflict) when it is there already."""
         _check_private(self._folder, is_folder=True)
-        encoded = private.private_bytes(
-            serialization.Encoding.DER, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
         record = KeyFile(
             type="keystore-key",
             format=1,
@@ -152,7 +148,7 @@ class Partition:
             certificates=certificates,
             sealed=b"",
         )
-        sealed = _seal(self._open_key(), record, encoded)
+        sealed = _seal(self._open_key(), record, private_keys.pkcs8_der(private))
         records.parse(KeyFile, records.serialise(sealed))  # what could not be read back is not written
         path = self._folder / f"{public.fingerprint}.json"
         if path.exists():

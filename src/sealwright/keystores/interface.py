@@ -110,10 +110,8 @@ def check_payload(key: PublicKey, algorithm: Algorithm, payload: bytes) -> None:
 
 def check_size(algorithm: Algorithm, size_bits: int) -> None:
     """Raise ``ConfigurationError`` unless new keys of ``algorithm`` can have this size."""
-    if algorithm.startswith("rsa-"):
-        sizes: tuple[int, ...] = (2048, 3072, 4096)
-    else:
-        sizes = (256,) if algorithm is Algorithm.ED25519 else (int(algorithm.split("-")[1].removeprefix("p")),)
+    only = algorithm.key_size_bits
+    sizes = (2048, 3072, 4096) if only is None else (only,)
     if size_bits not in sizes:
         raise ConfigurationError(
             f"a new {algorithm} key cannot have {size_bits} bits",

@@ -11,8 +11,8 @@ from typing import NamedTuple
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa, utils
 
-from sealwright.core.errors import Code, FormatError, UnavailableError
-from sealwright.core.keys import Algorithm, Key, PublicKey, hash_of
+from sealwright.core.errors import Code, ConfigurationError, FormatError, UnavailableError
+from sealwright.core.keys import Algorithm, LibraryKey, PublicKey, hash_of
 from sealwright.keystores import pkcs11_abi as abi
 from sealwright.keystores.pkcs11_session import Mechanism, Session, Template
 from sealwright.keystores.private_keys import PrivateKey
@@ -112,6 +112,8 @@ def generation(algorithm: Algorithm, size_bits: int, label: str, key_id: bytes) 
     elif algorithm is Algorithm.ED25519:
         mechanism = Mechanism(abi.CKM_EC_EDWARDS_KEY_PAIR_GEN)
         kind = {abi.CKA_EC_PARAMS: ED25519_NAME}
+    elif algorithm not in _ALGORITHM_CURVES:
+        raise _not_on_tokens(algorithm)
     else:
         mechanism = Mechanism(abi.CKM_EC_KEY_PAIR_GEN)
         kind = {abi.CKA_EC_PARAMS: _CURVE_PARAMETERS[_ALGORITHM_CURVES[algorithm]]}
@@ -130,6 +132,8 @@ def import_objects(key: PrivateKey, label: str, key_id: bytes) -> tuple[Template
 
 def sign(session: Session, key: TokenKey, algorithm: Algorithm, payload: bytes) -> bytes:
     """Sign with a key on the token and return the canonical encoding."""
+    if algorithm not in _MECHANISMS and not algorithm.startswith("rsa-pkcs1-"):
+        raise _not_on_tokens(algorithm)
     if algorithm.startswith("rsa-pkcs1-"):
         return session.sign(
             key.private_handle, Mechanism(abi.CKM_RSA_PKCS), _DIGEST_INFO[algorithm.hash_name] + payload
@@ -158,7 +162,7 @@ def _der_signature(raw: bytes) -> bytes:
     return utils.encode_dss_signature(int.from_bytes(raw[:half]), int.from_bytes(raw[half:]))
 
 
-def _read_key(session: Session, handle: int) -> Key | None:
+def _read_key(session: Session, handle: int) -> LibraryKey | None:
     try:
         match _number(session, handle, abi.CKA_KEY_TYPE):
             case abi.CKK_RSA:
@@ -222,10 +226,20 @@ def _key_values(key: PrivateKey) -> tuple[Template, Template]:
             abi.CKA_EC_PARAMS: _CURVE_PARAMETERS[key.curve.name],
         }
         scalar = key.private_numbers().private_value.to_bytes((key.key_size + 7) // 8)
+    elif not isinstance(key, ed25519.Ed25519PrivateKey):
+        raise _not_on_tokens(type(key).__name__)
     else:
         point, scalar = key.public_key().public_bytes_raw(), key.private_bytes_raw()
         kind = {abi.CKA_KEY_TYPE: abi.CKK_EC_EDWARDS, abi.CKA_EC_PARAMS: ED25519_NAME}
     return {**kind, abi.CKA_EC_POINT: _octet_string(point)}, {**kind, abi.CKA_VALUE: scalar}
+
+
+def _not_on_tokens(what: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"{what} is not used through PKCS#11 here",
+        setting="algorithm",
+        hint="keep this key in the embedded keystore (files)",
+    )
 
 
 def _octet_string(value: bytes) -> bytes:

@@ -1,19 +1,24 @@
 """Private keys in the memory of this process: making, reading and using them.
 
-Reads PEM and DER (PKCS#8, PKCS#1, SEC 1; encrypted or not) and PKCS#12 (RFC 7292).  Errors name the problem and never
-repeat what was read.
+Reads PEM and DER (PKCS#8, PKCS#1, SEC 1; encrypted or not) and PKCS#12 (RFC 7292); ML-DSA as PKCS#8 with its seed (RFC
+9881, section 6), SLH-DSA as plain PKCS#8.  Errors name the problem and never repeat what was read.
 """
 
+from asn1crypto import pem
+from asn1crypto import x509 as asn1
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa, utils
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, mldsa, rsa, utils
 from cryptography.hazmat.primitives.serialization import pkcs12
 
-from sealwright.core.errors import Code, ConfigurationError, FormatError
-from sealwright.core.keys import Algorithm, PublicKey, hash_of, rsa_padding
+from sealwright.core.errors import Code, ConfigurationError, FormatError, VerificationError
+from sealwright.core.keys import Algorithm, Family, PublicKey, SlhDsaPublicKey, hash_of, rsa_padding
+from sealwright.keystores.slh_dsa_keys import SlhDsaPrivateKey, load_pkcs8
 
-PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
+MlDsaPrivateKey = mldsa.MLDSA44PrivateKey | mldsa.MLDSA65PrivateKey | mldsa.MLDSA87PrivateKey
+LibraryPrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | MlDsaPrivateKey
+PrivateKey = LibraryPrivateKey | SlhDsaPrivateKey
 MAX_KEY_FILE_BYTES = 1 << 20
 _UNSUPPORTED = "its type, curve or size is not supported"
 
@@ -22,32 +27,63 @@ _CURVES: dict[Algorithm, ec.EllipticCurve] = {
     Algorithm.ECDSA_P384_SHA384: ec.SECP384R1(),
     Algorithm.ECDSA_P521_SHA512: ec.SECP521R1(),
 }
+_ML_DSA: dict[Algorithm, type[MlDsaPrivateKey]] = {
+    Algorithm.ML_DSA_44: mldsa.MLDSA44PrivateKey,
+    Algorithm.ML_DSA_65: mldsa.MLDSA65PrivateKey,
+    Algorithm.ML_DSA_87: mldsa.MLDSA87PrivateKey,
+}
+_PROBE = b"sealwright: do these halves belong together?"
 
 
 def generate(algorithm: Algorithm, size_bits: int) -> PrivateKey:
     """Make a key in memory; ``size_bits`` is the RSA modulus, otherwise the algorithm says it."""
-    if algorithm.startswith("rsa-"):
-        return rsa.generate_private_key(65537, size_bits)
-    if algorithm is Algorithm.ED25519:
-        return ed25519.Ed25519PrivateKey.generate()
-    return ec.generate_private_key(_CURVES[algorithm])
+    match algorithm.family:
+        case Family.RSA:
+            return rsa.generate_private_key(65537, size_bits)
+        case Family.ECDSA:
+            return ec.generate_private_key(_CURVES[algorithm])
+        case Family.ED25519:
+            return ed25519.Ed25519PrivateKey.generate()
+        case Family.ML_DSA:
+            return _ML_DSA[algorithm].generate()
+        case Family.SLH_DSA:
+            return SlhDsaPrivateKey.generate(algorithm)
 
 
 def sign(key: PrivateKey, algorithm: Algorithm, payload: bytes) -> bytes:
-    """Sign a digest, or for Ed25519 a message; the encodings of ``core.keys``."""
-    if isinstance(key, ed25519.Ed25519PrivateKey):
-        return key.sign(payload)
-    prehashed = utils.Prehashed(hash_of(algorithm))
-    if isinstance(key, ec.EllipticCurvePrivateKey):
-        return key.sign(payload, ec.ECDSA(prehashed))
-    return key.sign(payload, rsa_padding(algorithm), prehashed)
+    """Sign a digest, or a message where the algorithm is not prehashed; the encodings of ``core.keys``."""
+    match key:
+        case rsa.RSAPrivateKey():
+            return key.sign(payload, rsa_padding(algorithm), utils.Prehashed(hash_of(algorithm)))
+        case ec.EllipticCurvePrivateKey():
+            return key.sign(payload, ec.ECDSA(utils.Prehashed(hash_of(algorithm))))
+        case _:
+            return key.sign(payload)
 
 
 def public_half(key: PrivateKey) -> PublicKey:
     """Return the public half, by which the key is named."""
-    return PublicKey(
-        key.public_key().public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+    public = key.public_key()
+    if isinstance(public, SlhDsaPublicKey):
+        return PublicKey(public.spki_der)
+    return PublicKey(public.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo))
+
+
+def pkcs8_der(key: PrivateKey) -> bytes:
+    """Return the unencrypted PKCS#8 form, which ``load_private_key`` reads."""
+    if isinstance(key, SlhDsaPrivateKey):
+        return key.pkcs8_der()
+    return key.private_bytes(
+        serialization.Encoding.DER, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
+
+
+def load_pkcs8_der(data: bytes) -> PrivateKey:
+    """Read what ``pkcs8_der`` wrote."""
+    key = load_pkcs8(data) or serialization.load_der_private_key(data, None)
+    if not isinstance(key, PrivateKey):
+        raise _not_a_key(_UNSUPPORTED)
+    return key
 
 
 def load_private_key(data: bytes, passphrase: bytes | None) -> tuple[PrivateKey, tuple[bytes, ...]]:
@@ -61,7 +97,13 @@ def load_private_key(data: bytes, passphrase: bytes | None) -> tuple[PrivateKey,
     key, certificates = _read(data, passphrase)
     if not isinstance(key, PrivateKey):
         raise _not_a_key(_UNSUPPORTED)
-    return key, check_importable(key, certificates)[1]
+    public, ordered = check_importable(key, certificates)
+    if isinstance(key, SlhDsaPrivateKey):  # its public half is read, not computed: only a signature shows a mismatch
+        try:
+            public.verify(key.algorithm, _PROBE, key.sign(_PROBE))
+        except VerificationError:
+            raise _not_a_key("its halves do not belong together") from None
+    return key, ordered
 
 
 def check_importable(key: PrivateKey, certificates: tuple[bytes, ...]) -> tuple[PublicKey, tuple[bytes, ...]]:
@@ -82,6 +124,10 @@ def _own_first(key: PublicKey, certificates: tuple[bytes, ...]) -> tuple[bytes, 
 
 def _read(data: bytes, passphrase: bytes | None) -> tuple[object, tuple[bytes, ...]]:
     try:
+        if (slh_dsa := _slh_dsa_key(data)) is not None:
+            if passphrase:
+                raise TypeError  # as the library says it below
+            return slh_dsa, _pem_certificates(data)
         if b"-----BEGIN " in data[:4096]:
             return serialization.load_pem_private_key(data, passphrase), _pem_certificates(data)
         if _is_pkcs12(data):
@@ -102,6 +148,17 @@ def _read(data: bytes, passphrase: bytes | None) -> tuple[object, tuple[bytes, .
             setting="passphrase",
             code=Code.CREDENTIAL,
         ) from None
+
+
+def _slh_dsa_key(data: bytes) -> SlhDsaPrivateKey | None:
+    """Look for what the library does not read."""
+    if b"-----BEGIN PRIVATE KEY-----" not in data[:4096]:
+        return load_pkcs8(data)
+    try:
+        found = [der for name, _, der in pem.unarmor(data, multiple=True) if name == "PRIVATE KEY"]
+    except ValueError:
+        return None
+    return load_pkcs8(found[0]) if len(found) == 1 else None
 
 
 def _pem_certificates(data: bytes) -> tuple[bytes, ...]:
@@ -130,10 +187,10 @@ def _is_supported(key: PublicKey) -> bool:
 
 def _certified_key(certificate: bytes) -> bytes:
     try:
-        key = x509.load_der_x509_certificate(certificate).public_key()
-    except (ValueError, UnsupportedAlgorithm):
+        x509.load_der_x509_certificate(certificate)  # strict; but it has no key object for SLH-DSA
+        return bytes(asn1.Certificate.load(certificate)["tbs_certificate"]["subject_public_key_info"].dump())
+    except ValueError:
         return b""
-    return key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
 
 
 def _not_a_key(why: str) -> FormatError:

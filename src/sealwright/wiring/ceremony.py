@@ -116,12 +116,6 @@ def import_key(
     return _profile(order, created, "imported")
 
 
-def size_bits(algorithm: Algorithm) -> int:
-    """Return the only key size of an algorithm that is not RSA."""
-    sizes = {Algorithm.ECDSA_P256_SHA256: 256, Algorithm.ECDSA_P384_SHA384: 384, Algorithm.ECDSA_P521_SHA512: 521}
-    return sizes.get(algorithm, 256)
-
-
 def partition_name(profile: str) -> str:
     """Return the partition that holds the keys of a profile's product and environment."""
     product, environment, _ = split_profile(profile)
