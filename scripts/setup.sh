@@ -10,7 +10,9 @@ packages="python3-venv openssh-client openssl gnutls-bin
   sbsigntool osslsigncode memtest86+ grub-efi-amd64-bin
   u-boot-qemu u-boot-tools qemu-system-arm qemu-system-misc device-tree-compiler
   gcc make libc6-dev bc bison flex libssl-dev libgnutls28-dev uuid-dev dpkg-dev
-  gcc-aarch64-linux-gnu gcc-riscv64-linux-gnu"
+  gcc-aarch64-linux-gnu gcc-riscv64-linux-gnu
+  ovmf qemu-system-x86 gnu-efi binutils
+  efitools systemd systemd-boot-efi linux-image-cloud-amd64 busybox-static"
 
 missing=""
 for package in $packages; do

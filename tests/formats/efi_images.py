@@ -11,6 +11,7 @@ from sealwright.core.images import MemorySource
 from sealwright.core.keys import Algorithm
 from sealwright.core.patches import Patch
 from sealwright.formats import pe, targets
+from sealwright.formats.interface import TargetProfile
 
 RSA = Algorithm.RSA_PKCS1_SHA256
 MEMTEST = Path("/boot/memtest86+x64.efi")
@@ -35,6 +36,13 @@ def patch(data: bytes, who: Signer, **options: object) -> Patch:
 
 def sign(data: bytes, who: Signer | None = None, **options: object) -> bytes:
     return b"".join(patch(data, who or signer(RSA), **options).apply(MemorySource(data)))
+
+
+def signed_by_all(data: bytes, *by: Signer, target: TargetProfile = targets.ANY, **options: object) -> bytes:
+    """Have several keys sign in one go, each into a WIN_CERTIFICATE of its own."""
+    prepared = pe.prepare(MemorySource(data), [who.signing_key() for who in by], options, target)
+    signatures = {slot.name: who.sign(slot) for slot, who in zip(prepared.slots, by, strict=True)}
+    return b"".join(prepared.assemble(signatures).apply(MemorySource(data)))
 
 
 def put(data: bytes, at: int, value: bytes) -> bytes:

@@ -19,6 +19,7 @@ from tests.formats.efi_images import (
     patch,
     put,
     sign,
+    signed_by_all,
     sum_by_the_book,
 )
 from tests.formats.throwaway import Signer, signer
@@ -261,6 +262,35 @@ def test_an_appended_signature_and_the_first_one_both_verify(tmp_path: Path) -> 
     assert (bad.returncode, "Hash doesn't match image" in bad.stderr) == (1, True)
     with pytest.raises(VerificationError, match=NOT_SIGNED_BYTES):
         pe.verify(MemorySource(flipped(both, 0x8000)), trust, {})
+
+
+def test_several_keys_sign_at_once_what_they_would_sign_one_after_the_other(tmp_path: Path) -> None:
+    first, second = signer(RSA), signer(RSA, "second", 3072)
+    both, path = signed_by_all(image(), first, second), tmp_path / "both.efi"
+    assert both == sign(sign(image(), first), second, existing="append")
+    path.write_bytes(both)
+    assert sbverify.subjects(path) == ["/CN=TEST ONLY maker", "/CN=TEST ONLY second"]
+    assert [s.signer for s in pe.inspect(MemorySource(both)).signatures] == [
+        "CN=TEST ONLY maker",
+        "CN=TEST ONLY second",
+    ]
+    for who in (first, second):
+        assert sbverify.verify(path, who.anchor(tmp_path)).returncode == 0
+    prepared = pe.prepare(MemorySource(image()), [first.signing_key(), second.signing_key()], {}, targets.ANY)
+    assert [slot.name for slot in prepared.slots] == ["signature-1", "signature-2"]
+    swapped = {slot.name: who.sign(slot) for slot, who in zip(prepared.slots, (second, first), strict=True)}
+    with pytest.raises(VerificationError):
+        prepared.assemble(swapped)
+    with pytest.raises(FormatError, match="expected exactly"):
+        prepared.assemble({"signature": b""})
+
+
+def test_one_key_twice_and_more_keys_than_a_target_reads_are_refused() -> None:
+    keys = [signer(RSA).signing_key(), signer(RSA, "second", 3072).signing_key()]
+    with pytest.raises(FormatError, match="several different ones, 2 were given"):
+        pe.prepare(MemorySource(image()), keys[:1] * 2, {}, targets.ANY)
+    with pytest.raises(FormatError, match=r"would have 2 signatures, target osslsigncode-2\.9 reads no more than 1"):
+        pe.prepare(MemorySource(image()), keys, {}, targets.TARGETS["osslsigncode-2.9"])
 
 
 def test_osslsigncode_2_9_takes_several_signatures_for_corruption_which_its_target_says(tmp_path: Path) -> None:

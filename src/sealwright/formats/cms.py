@@ -7,7 +7,7 @@ The way back: ``signed_data.parse``.  Reference: RFC 5652, section 5.
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -34,7 +34,17 @@ def only_key(keys: Sequence[SigningKey], format_name: str) -> SigningKey:
     """Return the one key that signs, its certificate checked; ``FormatError`` says what is missing."""
     if len(keys) != 1:
         raise _invalid(f"{format_name} takes one key, {len(keys)} were given")
-    (key,) = keys
+    return _checked_key(keys[0], format_name)
+
+
+def distinct_keys(keys: Sequence[SigningKey], format_name: str) -> tuple[SigningKey, ...]:
+    """Return the keys that sign, each with a SignedData of its own, their certificates checked."""
+    if not keys or len({key.public_key.spki_der for key in keys}) != len(keys):
+        raise _invalid(f"{format_name} takes one key or several different ones, {len(keys)} were given")
+    return tuple(_checked_key(key, format_name) for key in keys)
+
+
+def _checked_key(key: SigningKey, format_name: str) -> SigningKey:
     key.public_key.check_algorithm(key.algorithm)
     hint = "a key profile lists the key's own certificate first (self-signed will do), its issuers after it"
     if not key.certificates:
@@ -120,6 +130,21 @@ class Draft:
             "signer_infos": [signer],
         }
         return bytes(ContentInfo({"content_type": SIGNED_DATA, "content": signed_data}).dump())
+
+
+def slots_of(drafts: Sequence[Draft]) -> tuple[Slot, ...]:
+    """Return the slots of several SignedData beside one another; a lone one keeps its plain name."""
+    if len(drafts) == 1:
+        return (drafts[0].slot(),)
+    return tuple(replace(draft.slot(), name=f"{SLOT}-{n}") for n, draft in enumerate(drafts, 1))
+
+
+def assemble_all(drafts: Sequence[Draft], signatures: Mapping[str, bytes]) -> tuple[bytes, ...]:
+    """Return the ContentInfo of each draft, from signatures named as ``slots_of`` names them."""
+    names = [slot.name for slot in slots_of(drafts)]
+    if signatures.keys() != set(names):
+        raise _invalid(f"signatures for {sorted(signatures)}, expected exactly {names}")
+    return tuple(draft.assemble({SLOT: signatures[name]}) for name, draft in zip(names, drafts, strict=True))
 
 
 def _time(seconds: int) -> Any:

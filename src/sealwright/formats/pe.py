@@ -57,22 +57,23 @@ class Options:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prepared:
-    """An image hashed and summed, its signature laid out."""
+    """An image hashed and summed, its signatures laid out."""
 
     layout: Layout
     table_entry: bytes
     words: WordSum
     """Of the whole old file without CheckSum and directory entry."""
-    draft: cms.Draft
+    drafts: tuple[cms.Draft, ...]
     options: Mapping[str, Any]
 
     @property
     def slots(self) -> tuple[Slot, ...]:
-        return (self.draft.slot(),)
+        """One signature a key; of several keys ``signature-1`` and so on, in the order of the table."""
+        return cms.slots_of(self.drafts)
 
     def assemble(self, signatures: Mapping[str, bytes]) -> Patch:
-        """Return the edits: CheckSum, directory entry, and the WIN_CERTIFICATE at the end."""
-        certificate = _win_certificate(self.draft.assemble(signatures))
+        """Return the edits: CheckSum, directory entry, and a WIN_CERTIFICATE for each key at the end."""
+        certificate = b"".join(map(_win_certificate, cms.assemble_all(self.drafts, signatures)))
         layout = self.layout
         padding = bytes(aligned(layout.size) - layout.size)
         end = layout.size + len(padding) + len(certificate)
@@ -117,18 +118,12 @@ def prepare(
 ) -> Prepared:
     """Hash and sum the image in one pass and lay out the signature."""
     chosen = records.load(Options, dict(options))
-    key = cms.only_key(keys, name)
-    authenticode.UEFI.check(name, key)
-    target.check(name, key)
-    if sum(map(len, key.certificates)) > MAX_CERTIFICATES_BYTES:
-        raise FormatError(
-            f"certificates of more than {MAX_CERTIFICATES_BYTES} bytes",
-            code=Code.TARGET_CANNOT_VERIFY,
-            hint="firmware takes a signature of less than 64 KiB: leave out issuers",
-        )
+    for key in cms.distinct_keys(keys, name):
+        _check_key(key, target)
     layout = pe_layout.read(image)
-    _check_existing(_signatures(image, layout), chosen.existing, target)
-    _check_room(layout)
+    _check_existing(_signatures(image, layout), chosen.existing)
+    _check_count(len(_signatures(image, layout)) + len(keys), target)
+    _check_room(layout, len(keys))
     words = WordSum()
     digest = _image_digest(image, layout, words)
     if layout.table:
@@ -138,7 +133,7 @@ def prepare(
         layout=layout,
         table_entry=image.read(layout.table_entry_at, DIRECTORY.size),
         words=words,
-        draft=authenticode.draft(key, digest, chosen.signing_time),
+        drafts=tuple(authenticode.draft(key, digest, chosen.signing_time) for key in keys),
         options=records.dump(chosen),
     )
 
@@ -164,27 +159,41 @@ def verify(image: ByteSource, trust: Trust, sidecars: Mapping[str, bytes]) -> Ve
     return Verified(format=name, signatures=tuple(s.describe(f"certificate-{n}") for n, s in ours), keys=keys)
 
 
-def _check_existing(signatures: tuple[Signature, ...], existing: Existing, target: TargetProfile) -> None:
+def _check_key(key: SigningKey, target: TargetProfile) -> None:
+    authenticode.UEFI.check(name, key)
+    target.check(name, key)
+    if sum(map(len, key.certificates)) > MAX_CERTIFICATES_BYTES:
+        raise FormatError(
+            f"certificates of more than {MAX_CERTIFICATES_BYTES} bytes",
+            code=Code.TARGET_CANNOT_VERIFY,
+            hint="firmware takes a signature of less than 64 KiB: leave out issuers",
+        )
+
+
+def _check_existing(signatures: tuple[Signature, ...], existing: Existing) -> None:
     if signatures and existing is Existing.REFUSE:
         raise FormatError(
             f"image is already signed by {', '.join(s.signed.signer for s in signatures)}",
             code=Code.ALREADY_SIGNED,
             hint="option existing=append adds a signature and keeps the others",
         )
+
+
+def _check_count(count: int, target: TargetProfile) -> None:
     most = int(target.limits.get(SIGNATURES, pe_layout.MAX_CERTIFICATES))
-    if len(signatures) >= most:
+    if count > most:
         raise FormatError(
-            f"image has {len(signatures)} signatures, target {target.name} reads no more than {most}",
+            f"image would have {count} signatures, target {target.name} reads no more than {most}",
             code=Code.TARGET_CANNOT_VERIFY,
         )
 
 
-def _check_room(layout: Layout) -> None:
+def _check_room(layout: Layout, count: int = 1) -> None:
     """Refuse before anybody approves what could not be written afterwards."""
     table_size = layout.size - layout.end
-    if table_size + MAX_PKCS7_BYTES > pe_layout.MAX_TABLE_BYTES:
+    if table_size + count * MAX_PKCS7_BYTES > pe_layout.MAX_TABLE_BYTES:
         raise FormatError(f"certificate table of {table_size} bytes has no room for another", at=layout.end)
-    if layout.size + MAX_PKCS7_BYTES + WIN_CERTIFICATE.size > MAX_FILE_BYTES:
+    if layout.size + count * (MAX_PKCS7_BYTES + WIN_CERTIFICATE.size) > MAX_FILE_BYTES:
         raise FormatError(f"image of {layout.size} bytes, and offsets in PE end at {MAX_FILE_BYTES}")
 
 
