@@ -28,8 +28,7 @@ def verify(folder: Path, image: bytes, key: PublicKey | None) -> str:
     (folder / "judged.bin").write_bytes(image)
     trust: list[str | Path] = []
     if key is not None:
-        pem = serialization.PublicFormat.SubjectPublicKeyInfo
-        (folder / "trusted.pem").write_bytes(key.key.public_bytes(serialization.Encoding.PEM, pem))
+        (folder / "trusted.pem").write_bytes(public_pem(key))
         trust = ["-k", folder / "trusted.pem"]
     done = imgtool("verify", *trust, folder / "judged.bin")
     said = (done.stdout or done.stderr).splitlines()
@@ -37,6 +36,11 @@ def verify(folder: Path, image: bytes, key: PublicKey | None) -> str:
     # Word and exit code must agree: one without the other is neither yes nor no.
     assert (said[0] == ACCEPTED) == (done.returncode == 0), done
     return said[0]
+
+
+def public_pem(key: PublicKey) -> bytes:
+    """Return a public key as imgtool reads it."""
+    return key.key.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
 
 
 def sign(folder: Path, application: bytes, *options: str, key: Path | None) -> bytes:
