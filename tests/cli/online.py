@@ -74,7 +74,7 @@ class Terminal:
 
     def sign(self, image: Path, *arguments: object, person: str = "ada", release: str = "1.0") -> str:
         """Request a signature and return the request's id."""
-        command = ("sign", image, "--product", "router", "--release", release, *arguments, "--json")
+        command = ("sign", image, "--product", "router", "--release", release, "--new", *arguments, "--json")
         return str(self.good(person, *command).json["id"])
 
 

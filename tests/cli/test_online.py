@@ -16,7 +16,7 @@ from tests.verifiers import openssl
 from sealwright.cli import typed
 from sealwright.cli.output import UsageError
 from sealwright.cli.times import duration, moment
-from sealwright.client import signing, ssh
+from sealwright.client import settings, signing, ssh
 from sealwright.core import canonical
 from sealwright.translog.notes import SignatureType, VerifierKey
 
@@ -154,6 +154,81 @@ def test_still_waiting_is_an_error_with_its_code_for_programs(terminal, image):
     assert "request fetch r-" in error["hint"]
 
 
+def test_programs_learn_the_request_and_how_to_go_on_however_waiting_ends(terminal, image):
+    command = ("sign", image, "--product", "router", "--release", "1.1", "--wait", "0", "--json")
+    waiting = terminal.run("ada", *command).json
+    assert (waiting["state"], waiting["error"]["code"]) == ("waiting", "still-waiting")
+    assert waiting["resume"].startswith(f"sealwright request fetch {waiting['id']} {image}")
+    terminal.good("ben", "request", "reject", waiting["id"], "--reason", "wrong build")
+    said = terminal.run("ada", *shlex.split(waiting["resume"])[1:], "--json")
+    assert said.code == REFUSED
+    assert (said.json["id"], said.json["digest"]) == (waiting["id"], waiting["digest"])
+    assert (said.json["state"], said.json["error"]["exit_code"]) == ("rejected", REFUSED)
+    taken = image.with_name("taken")
+    taken.touch()
+    said = terminal.run("ada", "request", "fetch", waiting["id"], image, "-o", taken, "--json")
+    assert (said.code, said.json["id"]) == (CONFIGURATION, waiting["id"])
+
+
+def test_who_waits_is_told_of_every_vote_once(terminal, live, image, monkeypatch):
+    monkeypatch.setattr(signing, "PROGRESS_SECONDS", 1)
+    request = terminal.sign(image)
+    told, ended, chosen = [], [], settings.load()
+    with live.api("ada") as api:
+        digest = terminal.good("ada", "request", "show", request, "--json").json["digest"]
+        waiter = threading.Thread(target=lambda: ended.append(signing.watch(chosen, api, digest, 60, told.append)))
+        waiter.start()
+        for person in ("ben", "cleo"):
+            time.sleep(2)
+            terminal.good(person, "request", "approve", request, image, "--yes")
+        waiter.join(60)
+    assert [status.state for status in ended] == ["signed"]
+    assert told[:2] == ["0 of 2 approvals", "1 of 2 approvals: ben"]
+    assert len(told) == len(set(told)) <= 3
+
+
+# -- the same again
+
+
+def test_the_same_asked_for_again_is_the_same_request(terminal, image, tmp_path):
+    command = ("sign", image, "--product", "router", "--release", "1.1", "--json")
+    first = terminal.good("ada", *command).json
+    time.sleep(1.1)  # the signing time that is filled in differs now
+    said = terminal.good("ada", *command)
+    assert (said.json["id"], said.json["resumed"], first["resumed"]) == (first["id"], True, False)
+    assert f"going on with {first['id']}; --new asks anew" in said.err
+    approve(terminal, first["id"], image)
+    signed = terminal.good("ada", *command, "--wait", "30", "-o", tmp_path / "one.bin").json
+    assert (signed["id"], signed["state"]) == (first["id"], "signed")
+    again = terminal.good("ada", *command, "--wait", "30", "-o", tmp_path / "two.bin").json
+    assert again["id"] == first["id"]
+    assert (tmp_path / "one.bin.p7s").read_bytes() == (tmp_path / "two.bin.p7s").read_bytes()
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        "--release 1.2", "--environment development", "--new", "--option signing_time",
+        "another person", "another image", "cancelled",
+    ],
+)  # fmt: skip
+def test_what_differs_in_anything_is_another_request(terminal, image, other):
+    command = ("sign", image, "--product", "router", "--release", "1.1", "--json")
+    first, person, extra = terminal.good("ada", *command).json["id"], "ada", []
+    if other.startswith("--option"):
+        extra = ["--option", f"signing_time={int(time.time()) + 60}"]
+    elif other.startswith("--"):
+        extra = other.split()
+    elif other == "another person":
+        person = "pipeline-a"
+    elif other == "another image":
+        image.write_bytes(b"another " + image.read_bytes())
+    else:
+        terminal.good("ada", "request", "cancel", first, "--reason", "wrong")
+    second = terminal.good(person, *command, *extra).json
+    assert (second["id"] != first, second["resumed"]) == (True, False)
+
+
 def test_a_rejected_request_ends_waiting_with_77(terminal, image):
     request = terminal.sign(image)
     terminal.good("ben", "request", "reject", request, "--reason", "wrong build")
@@ -255,10 +330,11 @@ def test_pipelines_request_and_their_controllers_cannot_approve(terminal, image)
         ("--target toaster", CONFIGURATION, "there is no target toaster"),
         ("--target mcuboot", 65, "does not take raw images"),
         ("--option version=1.2.3", CONFIGURATION, "raw has no option version"),
-        ("--option signing_time=5", DIFFERENT, "option signing_time lies outside the life of the request"),
+        ("--option signing_time=5", REFUSED, "option signing_time is 5, outside the request's life"),
         ("--expires soon", USAGE, "'soon' is no duration"),
         ("--expires 31d", 65, "a request lives at most"),
-        ("--wait x", CONFIGURATION, "x cannot be read"),
+        ("--wait abc", USAGE, "'abc' behind --wait is neither a duration nor a file"),
+        ("--wait=abc", USAGE, "'abc' is no duration"),
         ("-o no/such/folder/out.bin", CONFIGURATION, "there is no folder no/such/folder"),
         ("--environment production --product lamp", REFUSED, "the policy has no lamp in production"),
     ],
@@ -313,6 +389,45 @@ def test_an_output_that_exists_is_refused_before_anybody_waits(terminal, image, 
     assert output.read_bytes() == b"dear"
     terminal.good("ada", *command, "-o", output, "--force")
     assert output.read_bytes() == image.read_bytes()
+
+
+def test_output_names_that_are_taken_are_refused_before_anybody_is_asked(terminal, image, tmp_path):
+    command = ("sign", image, "--product", "router", "--release", "1", "--wait", "0")
+    (tmp_path / "out").mkdir()
+    for taken, extra in (
+        ("fw.bin.p7s", ()), ("fw.bin.sealwright", ()), ("out/fw.bin", ("-o", tmp_path / "out")),
+        ("out/fw.bin.sealwright", ("-o", f"{tmp_path}/out/")), ("one.bin.sealwright", ("-o", tmp_path / "one.bin")),
+    ):  # fmt: skip
+        path = tmp_path / taken
+        path.touch()
+        said = terminal.run("ada", *command, *extra)
+        assert said.code == CONFIGURATION
+        assert f"{path} exists already" in said.err
+        path.unlink()
+    assert terminal.good("ada", "request", "list", "--product", "router", "--json").json is not None
+    said = terminal.run("ben", "request", "check", image)
+    assert "no request that is waiting" in said.err  # none of these runs asked for anything
+
+
+def test_a_folder_that_cannot_be_written_to_is_refused_before_anybody_is_asked(terminal, image, tmp_path, monkeypatch):
+    may = os.access  # root may write anywhere
+    monkeypatch.setattr("os.access", lambda path, mode: mode & os.W_OK == 0 and may(path, mode))
+    command = ("sign", image, "--product", "router", "--release", "1", "--wait", "0")
+    for extra in ((), ("-o", tmp_path / "out.bin"), ("-o", f"{tmp_path}/new/folder/")):
+        said = terminal.run("ada", *command, *extra)
+        assert said.code == CONFIGURATION
+        assert f"nothing can be written into {tmp_path}" in said.err
+
+
+def test_a_name_with_a_slash_behind_it_is_a_folder_that_is_made(terminal, image, tmp_path):
+    command = ("sign", image, "--product", "router", "--release", "1", "--environment", "development")
+    resume = terminal.good("ada", *command, "-o", f"{tmp_path}/new/folder/", "--json").json["resume"]
+    terminal.good("ada", *shlex.split(resume)[1:])
+    made = sorted(path.name for path in (tmp_path / "new" / "folder").iterdir())
+    assert made == ["fw.bin", "fw.bin.p7s", "fw.bin.sealwright"]
+    said = terminal.run("ada", *command, "-o", f"{image}/")
+    assert said.code == CONFIGURATION
+    assert "a name with a slash behind it means a folder" in said.err
 
 
 def test_fetching_needs_the_image_that_was_signed(terminal, image, tmp_path):
@@ -572,9 +687,13 @@ def test_a_bare_wait_has_a_default_and_a_number_is_its_value():
     def command(words: list[str], wait: int = 0) -> None:
         seen.append((words, wait))
 
-    for arguments in (["--wait", "a"], ["a", "--wait"], ["--wait", "5", "a"], ["--wait=7", "a"], ["a"]):
+    for arguments in (
+        ["--wait", "a.b"], ["a", "--wait"], ["--wait", "5", "a"], ["--wait=7", "a"], ["a"], ["--wait", "10m", "a"],
+        ["--wait=2h", "a"], ["--wait", "r-0123456789abcdef"],
+    ):  # fmt: skip
         typed.run(app, "test", arguments)
-    assert seen == [(["a"], 3600), (["a"], 3600), (["a"], 5), (["a"], 7), (["a"], 0)]
+    assert [wait for _, wait in seen] == [3600, 3600, 5, 7, 0, 600, 7200, 3600]
+    assert {tuple(words) for words, _ in seen} == {("a.b",), ("a",), ("r-0123456789abcdef",)}
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,33 @@
 """What ``sign --wait`` and ``request fetch`` say of files they wrote, and of those still to come."""
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sealwright.cli.output import PROGRAM, note, show, show_table
+from sealwright.cli.output import PROGRAM, EndedError, note, show, show_table
 from sealwright.client.assembly import Delivered
+from sealwright.client.delivery import Place
+from sealwright.core.errors import SealwrightError
 from sealwright.policy.documents import Environment
+
+OUTPUT_HELP = (
+    "signed file, or a folder with a slash behind it; by default beside the image: IMAGE.p7s for raw files, else "
+    "NAME.signed.SUFFIX of NAME.SUFFIX"
+)
+
+
+@contextmanager
+def ending(value: dict[str, Any]) -> Iterator[None]:
+    """Have an error inside the block end the command with ``value`` beside it, for programs that go on from there.
+
+    ``value`` may be filled further inside the block.
+    """
+    try:
+        yield
+    except SealwrightError as e:
+        raise EndedError(e, value) from e
 
 
 def show_delivered(delivered: Sequence[Delivered], trust: Path) -> None:
@@ -48,8 +68,8 @@ def verify_command(done: Delivered, trust: Path) -> str:
     return shlex.join([PROGRAM, "verify", str(done.image), "--trust", str(trust), *asked])
 
 
-def resume_command(request: str, images: Sequence[Path], output: Path | None, *, replace: bool) -> str:
+def resume_command(request: str, images: Sequence[Path], place: Place, *, replace: bool) -> str:
     """Return the command that goes on waiting and fetches."""
     words = [PROGRAM, "request", "fetch", request, *map(str, images), "--wait"]
-    words += ["-o", str(output)] if output else []
+    words += ["-o", str(place)] if place.path else []
     return shlex.join(words + (["--force"] if replace else []))

@@ -9,7 +9,7 @@ import gc
 import importlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,7 @@ from sealwright.cli.output import (
     EX_USAGE,
     INTERNAL,
     PROGRAM,
+    EndedError,
     UsageError,
     error_json,
     show_error,
@@ -85,6 +86,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(wants_json, {"code": "usage", "message": e.message, "exit_code": EX_USAGE}, e.message, e.hint)
     except SealwrightError as e:
         return _fail(wants_json, error_json(e), e.message, e.hint)
+    except EndedError as e:
+        return _fail(wants_json, error_json(e.error), e.error.message, e.error.hint, e.value)
     except KeyboardInterrupt:
         show_error("interrupted", "what was submitted stays: `sealwright request list` shows it")
         return INTERRUPTED
@@ -104,10 +107,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _fail(wants_json: bool, value: Any, message: str, hint: str) -> int:
+def _fail(wants_json: bool, value: Any, message: str, hint: str, beside: Mapping[str, Any] | None = None) -> int:
     show_error(message, hint)
     if wants_json:
-        show_json({"error": value})
+        show_json({**(beside or {}), "error": value})
     code: int = value["exit_code"]
     return code
 

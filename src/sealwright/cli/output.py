@@ -24,6 +24,14 @@ class UsageError(Exception):
         self.message, self.hint = message, hint
 
 
+class EndedError(Exception):
+    """A command ended with an error, and programs are told more than the error: what was reached, how to go on."""
+
+    def __init__(self, error: SealwrightError, value: Mapping[str, Any]) -> None:
+        super().__init__(error.message)
+        self.error, self.value = error, value
+
+
 def plain(text: str) -> str:
     """Return one line without anything that a terminal could take for a command or draw in a misleading way."""
     return "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in text)
@@ -58,6 +66,11 @@ def show_json(value: Any) -> None:
 def note(text: str) -> None:
     """Say something beside the result."""
     print(f"{PROGRAM}: note: {plain(text)}", file=sys.stderr)
+
+
+def counted(number: int, noun: str) -> str:
+    """Spell a number of things: ``1 approval``, ``2 approvals``."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def show_error(message: str, hint: str = "") -> None:

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from sealwright.cli.deliveries import delivered_json, resume_command, show_delivered
+from sealwright.cli.deliveries import OUTPUT_HELP, delivered_json, ending, resume_command, show_delivered
 from sealwright.cli.output import UsageError, iso, note, show, show_columns, show_json, show_table, utc
 from sealwright.cli.request_text import request_json, show_request
 from sealwright.cli.typed import noun
@@ -147,11 +147,10 @@ def cancel(
 def fetch(
     words: Words,
     wait: Annotated[
-        int | None, typer.Option(metavar="[SECONDS]", help="wait until it is signed; an hour by default")
+        int | None,
+        typer.Option(metavar="[DURATION]", help="wait until it is signed: 90s, 10m, an hour by default"),
     ] = None,
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="signed file, or folder; default: IMAGE.signed beside IMAGE")
-    ] = None,
+    output: Annotated[str | None, typer.Option("--output", "-o", metavar="PATH", help=OUTPUT_HELP)] = None,
     force: Annotated[bool, typer.Option("--force", help="replace files that exist")] = False,
     json: Json = False,
 ) -> None:
@@ -162,16 +161,24 @@ def fetch(
     with _table(words, (*request_view.OPEN, RequestState.SIGNED)) as table:
         if not table.sources:
             raise UsageError("no image to sign", hint="sealwright request fetch [ID] IMAGE... [-o OUT]")
-        delivery.check_output(output, len(table.sources), replace=force)
-        files = delivery.match_files(table.view.request, table.sources)
-        status = signing.wait(table.api, table.view.digest, wait or 0)
-        paths = [source.path for source in table.sources]
-        signing.check_signed(status, resume_command(status.id, paths, output, replace=force))
-        dossier = delivery.fetch_dossier(table.settings, table.api, table.view.digest)
-        delivered = delivery.deliver_all(table.settings, dossier, files, output, replace=force)
+        view, paths = table.view, [source.path for source in table.sources]
+        place = delivery.place_of(output, len(paths))
+        resume = resume_command(view.request.id, paths, place, replace=force)
+        value = {"id": view.request.id, "digest": view.digest, "state": view.status.state, "resume": resume}
+        with ending(value):
+            delivery.check_place(place, len(paths), replace=force)
+            files = delivery.match_files(view.request, table.sources)
+            formats = {artifact.name: artifact.image_format for artifact in view.request.artifacts}
+            named = ((source.path, formats[name]) for name, source in files.items())
+            delivery.check_names(place, named, replace=force)
+            status = signing.watch(table.settings, table.api, view.digest, wait or 0, note)
+            value |= {"state": status.state, "detail": status.detail}
+            signing.check_signed(status, resume)
+            dossier = delivery.fetch_dossier(table.settings, table.api, view.digest)
+            delivered = delivery.deliver_all(table.settings, dossier, files, place, replace=force)
     trust = table.settings.trust_path
     if json:
-        show_json({"id": status.id, "state": status.state, "outputs": delivered_json(delivered, trust)})
+        show_json({**value, "outputs": delivered_json(delivered, trust)})
     else:
         show_delivered(delivered, trust)
 

@@ -1,45 +1,63 @@
 """``sealwright sign``: ask for signatures, and with ``--wait`` bring the signed images home."""
 
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from sealwright.cli.deliveries import delivered_json, resume_command, show_delivered
+from sealwright.cli.deliveries import OUTPUT_HELP, delivered_json, ending, resume_command, show_delivered
 from sealwright.cli.output import iso, note, show, show_json, show_table, utc
 from sealwright.cli.times import duration
 from sealwright.client import delivery, settings, signing
+from sealwright.client.compose import PreparedArtifact
 from sealwright.client.files import FileSource
+from sealwright.client.options import option_names
+from sealwright.formats import FORMATS
+from sealwright.formats.targets import ANY, TARGETS
 from sealwright.policy.documents import Environment
 
 
 def sign(
-    image: Annotated[list[Path], typer.Argument(metavar="IMAGE", help="what is to be signed")],
-    product: Annotated[str, typer.Option(help="the product")],
-    release: Annotated[str, typer.Option(help="its release, as 1.2.0")],
+    image: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="what is to be signed")],
+    product: Annotated[str, typer.Option(metavar="NAME", help="the product")],
+    release: Annotated[str, typer.Option(metavar="VERSION", help="its release, as 1.2.0")],
     environment: Annotated[Environment, typer.Option(help="which keys and rules")] = Environment.PRODUCTION,
     key_profile: Annotated[
-        list[str] | None, typer.Option(help="key, if the format does not tell; repeat: all of them sign")
+        list[str] | None,
+        typer.Option(metavar="KEY", help="the key, if the format does not tell; repeat: all of them sign"),
     ] = None,
-    image_format: Annotated[str | None, typer.Option("--format", help="detected by default")] = None,
+    image_format: Annotated[
+        str | None, typer.Option("--format", metavar="NAME", help=f"{', '.join(FORMATS)}; detected by default")
+    ] = None,
     option: Annotated[
-        list[str] | None, typer.Option(metavar="NAME=VALUE", help="for the format, as version=1.2.3; repeat for more")
+        list[str] | None,
+        typer.Option(metavar="NAME=VALUE", help="for the format, as version=1.2.3; repeat for more; " + option_names()),
     ] = None,
-    target: Annotated[str, typer.Option(help="refuse what this verifier would not accept")] = "any",
-    expires: Annotated[str, typer.Option(help="how long it may be approved: 12h, 7d, 30d at most")] = "7d",
+    target: Annotated[
+        str,
+        typer.Option(metavar="NAME", help=f"refuse what this verifier would not accept: {', '.join(sorted(TARGETS))}"),
+    ] = ANY.name,
+    expires: Annotated[
+        str, typer.Option(metavar="DURATION", help="how long it may be approved: 12h, 7d, 30d at most")
+    ] = "7d",
     wait: Annotated[
-        int | None, typer.Option(metavar="[SECONDS]", help="wait until it is signed and fetch it; an hour by default")
+        int | None,
+        typer.Option(metavar="[DURATION]", help="wait until it is signed and fetch it: 90s, 10m, an hour by default"),
     ] = None,
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="signed file, or folder; default: IMAGE.signed beside IMAGE")
-    ] = None,
+    output: Annotated[str | None, typer.Option("--output", "-o", metavar="PATH", help=OUTPUT_HELP)] = None,
     force: Annotated[bool, typer.Option("--force", help="replace files that exist")] = False,
+    new: Annotated[bool, typer.Option("--new", help="ask anew, even if you asked for the very same before")] = False,
     json: Annotated[bool, typer.Option("--json", help="print the result as JSON")] = False,
 ) -> None:
     """Ask for signatures on images.
 
-    Exit codes with --wait: 0 signed and fetched, 77 rejected or refused, 75 still waiting (it says how to resume).
+    Your own request for the same images, product, release, environment, keys and options is taken up again while it is
+    open or signed, so that a job may simply run again.
+
+    Exit codes with --wait: 0 signed and fetched, 77 rejected or refused, 75 still waiting; with --json the request's id
+    and the command that resumes are printed in each case.
     """
     order = signing.Order(
         product=product,
@@ -50,40 +68,46 @@ def sign(
         image_format=image_format,
         options=tuple(option or ()),
         target=target,
+        is_new=new,
     )
-    delivery.check_output(output, len(image), replace=force)
+    place = delivery.place_of(output, len(image))
+    delivery.check_place(place, len(image), replace=force)
+
+    def check(artifacts: Sequence[PreparedArtifact]) -> None:
+        if wait is not None:
+            formats = [made.artifact.image_format for made in artifacts]
+            delivery.check_names(place, zip(image, formats, strict=True), replace=force)
+
     chosen = settings.load()
     with chosen.api() as api, ExitStack() as files:
         sources = [files.enter_context(FileSource(path)) for path in image]
-        submitted = signing.submit(chosen, api, order, sources, note)
-        resume = resume_command(submitted.request.id, image, output, replace=force)
+        submitted = signing.submit(chosen, api, order, sources, note, check)
+        resume = resume_command(submitted.request.id, image, place, replace=force)
+        value = {**_as_json(submitted), "resume": resume}
+        if submitted.is_resumed:
+            note(f"you asked for this before: going on with {submitted.request.id}; --new asks anew")
         if wait is None:
-            _show_submitted(submitted, resume, json=json)
+            _show_submitted(submitted, resume, value, json=json)
             return
         note(f"request {submitted.request.id} waits; if this ends first: `{resume}`")
-        status = signing.wait(api, submitted.digest, wait)
-        signing.check_signed(status, resume)
-        artifacts = {a.artifact.name: a for a in submitted.artifacts}
-        delivered = delivery.deliver_all(
-            chosen,
-            delivery.fetch_dossier(chosen, api, submitted.digest),
-            dict(zip(artifacts, sources, strict=True)),
-            output,
-            replace=force,
-            prepared=artifacts,
-        )
+        with ending(value):
+            status = signing.watch(chosen, api, submitted.digest, wait, note)
+            value |= {"state": status.state, "detail": status.detail}
+            signing.check_signed(status, resume)
+            artifacts = {a.artifact.name: a for a in submitted.artifacts}
+            dossier = delivery.fetch_dossier(chosen, api, submitted.digest)
+            named = dict(zip(artifacts, sources, strict=True))
+            delivered = delivery.deliver_all(chosen, dossier, named, place, replace=force, prepared=artifacts)
     if json:
-        show_json(
-            {**_as_json(submitted), "state": status.state, "outputs": delivered_json(delivered, chosen.trust_path)}
-        )
+        show_json({**value, "outputs": delivered_json(delivered, chosen.trust_path)})
     else:
         show_delivered(delivered, chosen.trust_path)
 
 
-def _show_submitted(submitted: signing.Submitted, resume: str, *, json: bool) -> None:
+def _show_submitted(submitted: signing.Submitted, resume: str, value: dict[str, Any], *, json: bool) -> None:
     request, status = submitted.request, submitted.status
     if json:
-        show_json({**_as_json(submitted), "state": status.state, "detail": status.detail, "resume": resume})
+        show_json(value)
         return
     show(request.id)
     rows = [("for", f"{request.product} {request.release}, {request.environment}")]
@@ -105,6 +129,9 @@ def _as_json(submitted: signing.Submitted) -> dict[str, Any]:
     return {
         "id": request.id,
         "digest": submitted.digest,
+        "resumed": submitted.is_resumed,
+        "state": submitted.status.state,
+        "detail": submitted.status.detail,
         "product": request.product,
         "release": request.release,
         "environment": request.environment,

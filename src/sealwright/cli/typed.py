@@ -1,11 +1,14 @@
 """Runs commands declared with Typer, and says their usage errors in our words."""
 
+import os
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import typer
 
 from sealwright.cli.output import UsageError
+from sealwright.cli.times import duration
 
 WAIT, WAIT_SECONDS = "--wait", 3600
 INTERRUPTED = 130
@@ -41,10 +44,35 @@ def run(target: typer.Typer | Callable[..., Any], program: str, arguments: Seque
 
 
 def _with_values(arguments: Sequence[str]) -> list[str]:
-    """Say how long a bare ``--wait`` waits: Typer knows no option whose value may be left out."""
+    """Say in seconds how long ``--wait`` waits, bare or with ``90s``: Typer knows no value that may be left out."""
     words: list[str] = []
-    for word, following in zip(arguments, [*arguments, ""][1:], strict=True):
-        words.append(word)
-        if word == WAIT and not following.isdecimal():
-            words.append(str(WAIT_SECONDS))
+    rest = list(arguments)
+    while rest:
+        word = rest.pop(0)
+        name, equals, value = word.partition("=")
+        if name != WAIT:
+            words.append(word)
+            continue
+        if not equals:
+            value = rest.pop(0) if rest and _is_duration(rest[0]) else ""
+        words += [WAIT, str(_seconds(value) if equals or value else WAIT_SECONDS)]
+        if not value and rest:
+            _check_follows(rest[0])
     return words
+
+
+def _is_duration(word: str) -> bool:
+    return re.fullmatch("[0-9]{1,9}[smhdw]?", word) is not None
+
+
+def _seconds(text: str) -> int:
+    return int(text) if text.isdecimal() and text.isascii() else duration(text)
+
+
+def _check_follows(word: str) -> None:
+    """Refuse a word behind a bare ``--wait`` that was meant as its value."""
+    if re.fullmatch(r"[A-Za-z0-9]{1,12}", word) and not os.path.lexists(word):
+        raise UsageError(
+            f"{word!r} behind {WAIT} is neither a duration nor a file",
+            hint=f"write {WAIT} alone, or with 90, 90s, 10m or 1h",
+        )

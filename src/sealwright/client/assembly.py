@@ -93,7 +93,12 @@ def default_output(image: Path, evidence: Evidence) -> Path:
     """Return where the signed image goes: ``<stem>.signed<suffix>``, or nowhere new if the image stays as it is."""
     if not evidence.patch.edits:
         return image
-    return image.parent / f"{image.stem}.signed{image.suffix}"
+    return image.parent / signed_name(image)
+
+
+def signed_name(image: Path) -> str:
+    """Return the name of an image that its format changes: ``router.signed.bin`` of ``router.bin``."""
+    return f"{image.stem}.signed{image.suffix}"
 
 
 def deliver(

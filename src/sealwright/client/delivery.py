@@ -1,10 +1,12 @@
 """Takes a signed request home: its dossier, fetched and matched with one's own files, becomes signed images."""
 
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from sealwright.client.api import Api
-from sealwright.client.assembly import Delivered, assemble, default_output, deliver
+from sealwright.client.assembly import Delivered, assemble, default_output, deliver, signed_name
 from sealwright.client.compose import PreparedArtifact
 from sealwright.client.files import FileSource, sidecar_path
 from sealwright.client.images import digests
@@ -13,8 +15,19 @@ from sealwright.client.settings import Settings
 from sealwright.core.digests import document_digest
 from sealwright.core.errors import Code, ConfigurationError, VerificationError
 from sealwright.evidence.bundle import EVIDENCE_SUFFIX, Dossier
-from sealwright.formats import FORMATS
+from sealwright.formats import FORMATS, raw
 from sealwright.policy.documents import Request
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where signed files go: into a folder, to one name, or, without a path, beside each image."""
+
+    path: Path | None = None
+    is_folder: bool = False
+
+    def __str__(self) -> str:
+        return "" if self.path is None else f"{self.path}{'/' if self.is_folder else ''}"
 
 
 def match_files(request: Request, sources: Sequence[FileSource]) -> dict[str, FileSource]:
@@ -61,7 +74,7 @@ def deliver_all(
     settings: Settings,
     dossier: Dossier,
     sources: Mapping[str, FileSource],
-    output: Path | None,
+    place: Place,
     *,
     replace: bool = False,
     prepared: Mapping[str, PreparedArtifact] | None = None,
@@ -70,30 +83,61 @@ def deliver_all(
     delivered = []
     for name, source in sources.items():
         evidence = assemble(dossier, name, source, FORMATS, prepared=(prepared or {}).get(name))
-        target = output
-        if output is not None and is_folder(output, len(sources)):
-            output.mkdir(parents=True, exist_ok=True)
-            target = output / default_output(source.path, evidence).name
+        target = place.path
+        if target is not None and place.is_folder:
+            target.mkdir(parents=True, exist_ok=True)
+            target /= default_output(source.path, evidence).name
         delivered.append(deliver(evidence, source, target, settings.trust, FORMATS, replace=replace))
     return delivered
 
 
-def is_folder(output: Path, count: int) -> bool:
-    """Whether ``-o`` names a folder: it is one, or several images go there."""
-    return count > 1 or output.is_dir()
+def place_of(text: str | None, count: int) -> Place:
+    """Read ``-o`` for ``count`` images: a folder if it is one, if it ends with a slash, or if several go there."""
+    if text is None:
+        return Place()
+    path = Path(text)
+    return Place(path=path, is_folder=count > 1 or text.endswith("/") or path.is_dir())
 
 
-def check_output(output: Path | None, count: int, *, replace: bool) -> None:
-    """Refuse an output that cannot be written before anybody has waited for it."""
-    if output is None:
+def check_place(place: Place, count: int, *, replace: bool) -> None:
+    """Refuse a place that cannot be written to before anybody is asked to approve."""
+    path = place.path
+    if path is None:
         return
-    if not is_folder(output, count):
-        if not output.parent.is_dir():
-            raise ConfigurationError(f"there is no folder {output.parent}", setting="output")
+    if not place.is_folder:
+        if not path.parent.is_dir():
+            raise ConfigurationError(f"there is no folder {path.parent}", setting="output")
+        _check_writable(path.parent)
         if not replace:
-            refuse_existing(output)
-            refuse_existing(sidecar_path(output, EVIDENCE_SUFFIX))
-    elif output.exists() and not output.is_dir():
+            refuse_existing(path)
+            refuse_existing(sidecar_path(path, EVIDENCE_SUFFIX))
+        return
+    if path.exists() and not path.is_dir():
+        what = f"{count} images need a folder" if count > 1 else "a name with a slash behind it means a folder"
+        raise ConfigurationError(f"{path} is a file, {what}", setting="output", hint="name a folder with -o")
+    _check_writable(next(folder for folder in (path, *path.absolute().parents) if folder.exists()))
+
+
+def check_names(place: Place, images: Iterable[tuple[Path, str]], *, replace: bool) -> None:
+    """Refuse output names that are taken, for images of these formats, before anybody is asked to approve."""
+    for image, image_format in images:
+        if place.path is not None and not place.is_folder:
+            continue  # that name was looked at by ``check_place``
+        folder = place.path or image.parent
+        stays = image_format == raw.name
+        name = folder / (image.name if stays else signed_name(image))
+        if place.path is None:
+            _check_writable(folder)
+        if replace:
+            continue
+        if not stays or place.path is not None:
+            refuse_existing(name)
+        for suffix in (EVIDENCE_SUFFIX, *((raw.SUFFIX,) if stays else ())):
+            refuse_existing(sidecar_path(name, suffix))
+
+
+def _check_writable(folder: Path) -> None:
+    if not os.access(folder, os.W_OK | os.X_OK):
         raise ConfigurationError(
-            f"{output} is a file, {count} images need a folder", setting="output", hint="name a folder with -o"
+            f"nothing can be written into {folder.absolute()}", setting="output", hint="name another place with -o"
         )

@@ -7,9 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
-from sealwright.client.recompute import TIME_OPTIONS
 from sealwright.core.errors import ConfigurationError
+from sealwright.formats import FORMATS
 from sealwright.formats.interface import Format
+from sealwright.policy.authorise import TIME_OPTIONS
 
 _TRUTHS = {"true": True, "yes": True, "false": False, "no": False}
 
@@ -46,6 +47,11 @@ def check_known(formats: Iterable[Format], texts: Sequence[str]) -> None:
         if name not in names:
             which = " and ".join(known.name for known in formats)
             raise _wrong(f"{which} has no option {name[:40]}", hint=f"options: {', '.join(sorted(names))}")
+
+
+def option_names() -> str:
+    """Spell the options of every format, for a help text."""
+    return "; ".join(f"{name}: {', '.join(_hints(known)) or 'none'}" for name, known in FORMATS.items())
 
 
 def with_time(image_format: Format, options: Mapping[str, Any], now: int) -> dict[str, Any]:

@@ -83,6 +83,16 @@ class RequestView:
             return e.message
         return ""
 
+    @property
+    def progress(self) -> str:
+        """How many approvals there are, and whose; empty where none is needed."""
+        groups = self.rules.scope.quorum if self.rules else ()
+        if not (need := sum(group.approvals for group in groups)):
+            return ""
+        people = [ballot.person.id for ballot in self.ballots]
+        text = f"{len(people)} of {need} approval{'s' if need > 1 else ''}{': ' if people else ''}{', '.join(people)}"
+        return f"{text}; missing: {self.missing}" if len(people) >= need and self.missing else text
+
     def needed(self) -> tuple[CheckedRequest, Rules]:
         """Return what a vote stands on; raises why there can be none."""
         if self.checked is None or self.rules is None or self.refusal is not None:

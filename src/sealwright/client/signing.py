@@ -13,20 +13,25 @@ from sealwright.client.compose import PreparedArtifact, artifact_name, new_reque
 from sealwright.client.files import FileSource
 from sealwright.client.images import choose_format
 from sealwright.client.options import check_known, parse_options, with_time
-from sealwright.client.recompute import check_times
+from sealwright.client.request_view import look
+from sealwright.client.resuming import Wanted, find
 from sealwright.client.settings import Settings
 from sealwright.client.standing import fetch, needed
+from sealwright.core import records
 from sealwright.core.digests import document_digest
+from sealwright.core.envelopes import SignedDocument
 from sealwright.core.errors import Code, ConfigurationError, FormatError, RefusedError, UnavailableError
 from sealwright.formats.interface import TargetProfile
 from sealwright.formats.targets import ANY, TARGETS
-from sealwright.policy.authorise import Standing, check_request, check_standing, rules_of
+from sealwright.policy.authorise import Standing, check_request, check_standing, check_times, rules_of
 from sealwright.policy.documents import Environment, KeyProfile, Pipeline, Purpose, Request, Scope, State
 from sealwright.service.messages import MAX_WAIT_SECONDS, Result, Status, SubmitBody
 from sealwright.service.ports import RequestState
 
 Tell = Callable[[str], None]
 RETRY_SECONDS = 1.0
+PROGRESS_SECONDS = 5
+"""How soon somebody who watches hears of a vote."""
 LARGE_BYTES = 16 << 20  # takes long enough to say so
 
 
@@ -43,6 +48,8 @@ class Order:
     image_format: str | None = None
     options: tuple[str, ...] = ()
     target: str = ANY.name
+    is_new: bool = False
+    """Ask anew, also where one's own request for the very same is open or signed."""
 
     @property
     def scope(self) -> str:
@@ -58,15 +65,56 @@ class Submitted:
     digest: str
     artifacts: tuple[PreparedArtifact, ...]
     status: Status
+    is_resumed: bool = False
+    """Whether it was made before, by an earlier run."""
 
 
-def submit(settings: Settings, api: Api, order: Order, sources: Sequence[FileSource], tell: Tell) -> Submitted:
-    """Prepare the images, upload each once, and submit the signed request."""
+def submit(
+    settings: Settings,
+    api: Api,
+    order: Order,
+    sources: Sequence[FileSource],
+    tell: Tell,
+    check: Callable[[Sequence[PreparedArtifact]], None] = lambda _: None,
+) -> Submitted:
+    """Prepare the images, upload each once, and submit the signed request; or take up one's own earlier one.
+
+    ``check`` may still refuse when it is known what would be asked for.
+    """
     now = int(time.time())
     standing = needed(fetch(api, settings.trust))
     check_standing(standing, now)
     artifacts = prepare(order, sources, standing, now)
-    who = api.who()
+    check(artifacts)
+    if not order.is_new:
+        wanted = Wanted(
+            requester=api.who(),
+            product=order.product,
+            release=order.release,
+            environment=order.environment,
+            artifacts=artifacts,
+        )
+        found = find(settings, api, wanted, lambda then: prepare(order, sources, standing, then))
+        if found is not None:
+            view, prepared = found
+            return Submitted(
+                request=view.request, digest=view.digest, artifacts=prepared, status=view.status, is_resumed=True
+            )
+    signed = _sign_request(settings, api.who(), order, artifacts, standing, now)
+    _upload(api, sources, artifacts, tell)
+    body = SubmitBody(request=signed, messages=tuple(m for a in artifacts for m in a.messages))
+    return Submitted(
+        request=records.parse(Request, signed.document),
+        digest=document_digest("request", settings.trust.instance, signed.document),
+        artifacts=artifacts,
+        status=api.post(Result, "/v1/requests", body).status,
+    )
+
+
+def _sign_request(
+    settings: Settings, who: str, order: Order, artifacts: Sequence[PreparedArtifact], standing: Standing, now: int
+) -> SignedDocument:
+    """Compose and sign the request; refuses what server and signer would refuse."""
     request = new_request(
         artifacts,
         log=settings.trust.log,
@@ -80,24 +128,18 @@ def submit(settings: Settings, api: Api, order: Order, sources: Sequence[FileSou
         is_pipeline=standing.sections.get(Pipeline, who) is not None,
     )
     rules_of(request, standing)
-    for artifact in request.artifacts:
-        check_times(artifact, request)
-    instance = settings.trust.instance
-    signed = sign_document(request, instance=instance, identity=settings.identity, signer=who)
+    check_times(request)
+    signed = sign_document(request, instance=settings.trust.instance, identity=settings.identity, signer=who)
     check_request(signed, standing, now)
-    for source, artifact in {
-        a.artifact.sha256: (s, a.artifact) for s, a in zip(sources, artifacts, strict=True)
-    }.values():
+    return signed
+
+
+def _upload(api: Api, sources: Sequence[FileSource], artifacts: Sequence[PreparedArtifact], tell: Tell) -> None:
+    named = {made.artifact.sha256: (source, made.artifact) for source, made in zip(sources, artifacts, strict=True)}
+    for source, artifact in named.values():
         if artifact.size >= LARGE_BYTES:
             tell(f"uploading {artifact.name}, {artifact.size >> 20} MiB")
         api.upload(source, artifact.sha256)
-    body = SubmitBody(request=signed, messages=tuple(m for a in artifacts for m in a.messages))
-    return Submitted(
-        request=request,
-        digest=document_digest("request", instance, signed.document),
-        artifacts=artifacts,
-        status=api.post(Result, "/v1/requests", body).status,
-    )
 
 
 def prepare(order: Order, sources: Sequence[FileSource], standing: Standing, now: int) -> tuple[PreparedArtifact, ...]:
@@ -180,20 +222,43 @@ def find_target(name: str) -> TargetProfile:
     return TARGETS[name]
 
 
-def wait(api: Api, digest: str, seconds: float) -> Status:
-    """Return where a request stands once that is final, or after ``seconds``; a restart of the server is bridged."""
+def watch(settings: Settings, api: Api, digest: str, seconds: float, tell: Tell) -> Status:
+    """Wait, and tell of each vote that comes meanwhile, by the votes themselves."""
+    said = ""
+
+    def changed(_status: Status) -> None:
+        nonlocal said
+        text = look(settings, api, digest).progress
+        if text and text != said:
+            tell(text)
+            said = text
+
+    return wait(api, digest, seconds, changed)
+
+
+def wait(api: Api, digest: str, seconds: float, changed: Callable[[Status], None] | None = None) -> Status:
+    """Return where a request stands once that is final, or after ``seconds``; a restart of the server is bridged.
+
+    ``changed`` is called with the first state and whenever the server says another one that is not final.
+    """
     deadline = time.monotonic() + seconds
+    seen: Status | None = None
     while True:
         left = deadline - time.monotonic()
         try:
-            patience = min(MAX_WAIT_SECONDS, max(0, -int(-left // 1)))
+            longest = 0 if changed and not seen else PROGRESS_SECONDS if changed else MAX_WAIT_SECONDS
+            patience = min(longest, max(0, -int(-left // 1)))
             status = api.get(Result, f"/v1/requests/{digest}/result", wait=patience).status
         except UnavailableError:
             if left <= 0:
                 raise
             time.sleep(min(RETRY_SECONDS, left))
             continue
-        if left <= 0 or state_of(status).is_final:
+        is_final = state_of(status).is_final
+        if changed and status != seen and not is_final:
+            changed(status)
+        seen = status
+        if left <= 0 or is_final:
             return status
 
 
