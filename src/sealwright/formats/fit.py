@@ -1,8 +1,8 @@
-"""U-Boot FIT: signatures over configurations, RSA PKCS#1 v1.5, read by U-Boot's verified boot.
+"""U-Boot FIT: signatures over configurations, RSA with PKCS#1 v1.5 or PSS, read by U-Boot's verified boot.
 
 A signature covers metadata (``fit_regions``); the data of images are covered through their hash nodes.  Every image a
-configuration refers to is signed, whatever a template's ``sign-images`` says.  ECDSA, PSS, encryption and signatures
-of single images are not done here.
+configuration refers to is signed, whatever a template's ``sign-images`` says.  ECDSA, encryption and signatures of
+single images are not done here.
 Reference: U-Boot doc/usage/fit/signature, tools/image-host.c.
 """
 

@@ -1,6 +1,7 @@
 """The trust anchor of U-Boot's verified boot: a key node in the control devicetree, written from the public key alone.
 
-Property for property what ``mkimage -K -r`` writes, which wants the private key for it.
+Property for property what ``mkimage -K -r`` writes, which wants the private key for it.  A key node does not say which
+padding its signatures have: U-Boot reads that beside each signature.
 Reference: U-Boot lib/rsa/rsa-sign.c (rsa_add_verify_data), doc/usage/fit/signature ("Public Key Storage").
 """
 

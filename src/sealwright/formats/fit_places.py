@@ -8,7 +8,7 @@ from typing import Annotated
 from sealwright.core import records
 from sealwright.core.errors import Code, FormatError
 from sealwright.formats import fdt
-from sealwright.formats.fit_algorithms import KEY_NAME, PADDINGS, algo_of
+from sealwright.formats.fit_algorithms import KEY_NAME, PADDINGS, PKCS1, algo_of
 from sealwright.formats.fit_contents import Configuration, Fit
 from sealwright.formats.interface import SigningKey
 
@@ -43,6 +43,14 @@ class Place:
     template: fdt.Node | None
     key: SigningKey
     key_name: str
+
+    @property
+    def algo(self) -> str:
+        return algo_of(self.key.public_key, self.key.algorithm)
+
+    @property
+    def padding(self) -> str:
+        return PADDINGS[self.key.algorithm]
 
     @property
     def value_bytes(self) -> int:
@@ -130,18 +138,19 @@ def _check_template(fit: Fit, place: Place) -> None:
     """A template decided what its device verifies; signing it otherwise would only show at boot."""
     if place.template is None:
         return
-    wanted = {"algo": algo_of(place.key.public_key, place.key.algorithm), "key-name-hint": place.key_name}
-    for name, value in wanted.items():
+    for name, value in {"algo": place.algo, "padding": place.padding, "key-name-hint": place.key_name}.items():
         found = fit.tree.text(place.template, name)
+        if name == "padding" and found is None and "algo" in place.template.properties:
+            found = PKCS1  # what U-Boot and mkimage take it for
         if found not in (None, value):
             raise FormatError(
                 f"{place.template.path} waits for {name} {found!a}, this signature is {value!a}",
                 at=place.template.start,
                 hint="sign with the key the template names, or change the template",
             )
-    if fit.tree.text(place.template, "padding") not in PADDINGS or place.template.children:
+    if place.template.children:
         raise FormatError(
-            f"{place.template.path} is no template for PKCS#1 v1.5",
+            f"{place.template.path} has nodes below it: no template",
             at=place.template.start,
             code=Code.UNSUPPORTED_IMAGE,
         )

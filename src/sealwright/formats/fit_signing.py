@@ -15,7 +15,7 @@ from sealwright.core.images import ByteSource
 from sealwright.core.patches import Edit, Patch, PatchedSource
 from sealwright.formats import fdt
 from sealwright.formats.fdt_splice import StringTable, encode_node, encode_property, splice
-from sealwright.formats.fit_algorithms import algo_of
+from sealwright.formats.fit_algorithms import PKCS1, algo_of
 from sealwright.formats.fit_contents import (
     FORMAT_NAME,
     Configuration,
@@ -122,7 +122,8 @@ def _slots(image: ByteSource, fit: Fit, places: Sequence[Place], timestamp: int 
 
 def _patch(fit: Fit, places: Sequence[Place], timestamp: int | None, values: Mapping[str, bytes]) -> Patch:
     strings = StringTable(fit.tree.strings)
-    for name in (*WRITTEN, "algo", "key-name-hint"):
+    padding = ["padding"] if any(place.padding != PKCS1 for place in places) else []
+    for name in (*WRITTEN, "algo", "key-name-hint", *padding):
         strings.offset_of(name)  # all names first: each signature covers the whole string table
     strings_size = fit.tree.header.size_dt_strings + len(strings.appended)
     insertions: dict[int, bytes] = defaultdict(bytes)
@@ -131,7 +132,8 @@ def _patch(fit: Fit, places: Sequence[Place], timestamp: int | None, values: Map
             place,
             strings,
             {
-                "algo": _text(algo_of(place.key.public_key, place.key.algorithm)),
+                "algo": _text(place.algo),
+                "padding": b"" if place.padding == PKCS1 else _text(place.padding),
                 "key-name-hint": _text(place.key_name),
                 "value": values[place.slot],
                 "signer-name": _text(SIGNER_NAME),

@@ -4,16 +4,14 @@ U-Boot looks at the configuration it was told to boot.  Whoever can change the d
 among all of them, and ``bootm`` starts single images that no configuration refers to; so everything must be signed.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-
-from cryptography.hazmat.primitives.asymmetric import rsa
 
 from sealwright.core.errors import Code, FormatError, VerificationError
 from sealwright.core.images import ByteSource, Message
-from sealwright.core.keys import Algorithm, PublicKey
+from sealwright.core.keys import PublicKey
 from sealwright.formats.fdt import Node
-from sealwright.formats.fit_algorithms import ALGORITHMS, PADDINGS
+from sealwright.formats.fit_algorithms import algorithm_of, shown, verifies
 from sealwright.formats.fit_contents import FORMAT_NAME, Configuration, Fit, load, require_covered, wrong_hash
 from sealwright.formats.fit_regions import Regions, hashed_strings
 from sealwright.formats.interface import ExistingSignature, Trust, Verified
@@ -22,7 +20,9 @@ MAX_SIGNATURES_OF_A_CONFIGURATION = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Valid:
+class ValidSignature:
+    """A signature that a key in question made over a configuration."""
+
     signature: ExistingSignature
     key: PublicKey
 
@@ -35,20 +35,27 @@ def verify(image: ByteSource, trust: Trust, sidecars: Mapping[str, bytes]) -> Ve
     """
     fit = load(image)
     require_covered(fit)
-    regions, signatures, keys = Regions(fit), [], set(trust.keys)
-    for configuration in fit.configurations.values():
-        valid = _valid_signatures(fit, regions, configuration, trust)
+    signatures, keys = [], set(trust.keys)
+    for _, valid in valid_signatures(fit, trust.keys):
         signatures += [item.signature for item in valid]
         keys &= {item.key for item in valid}
     if not keys:
         raise VerificationError("no one trusted key signed every configuration", code=Code.NOT_TRUSTED)
-    _check_hashes(image, fit)
+    check_hashes(image, fit)
     return Verified(
         format=FORMAT_NAME, signatures=tuple(signatures), keys=tuple(key for key in trust.keys if key in keys)
     )
 
 
-def _check_hashes(image: ByteSource, fit: Fit) -> None:
+def valid_signatures(fit: Fit, keys: Sequence[PublicKey]) -> Iterator[tuple[Configuration, list[ValidSignature]]]:
+    """Yield each configuration with the signatures that verify; ``VerificationError`` where one has none."""
+    regions = Regions(fit)
+    for configuration in fit.configurations.values():
+        yield configuration, _of_configuration(fit, regions, configuration, keys)
+
+
+def check_hashes(image: ByteSource, fit: Fit) -> None:
+    """Hash the data of every image; ``VerificationError`` where a hash node says otherwise."""
     wrong = wrong_hash(image, fit.images.values())
     if wrong is not None:
         hashed, node, digest = wrong
@@ -60,13 +67,15 @@ def _check_hashes(image: ByteSource, fit: Fit) -> None:
         )
 
 
-def _valid_signatures(fit: Fit, regions: Regions, configuration: Configuration, trust: Trust) -> list[_Valid]:
+def _of_configuration(
+    fit: Fit, regions: Regions, configuration: Configuration, keys: Sequence[PublicKey]
+) -> list[ValidSignature]:
     nodes = [node for node in configuration.signature_nodes if "value" in node.properties]
     if not nodes:
         raise VerificationError(f"configuration {configuration.name!a} carries no signature", code=Code.NOT_TRUSTED)
     if len(nodes) > MAX_SIGNATURES_OF_A_CONFIGURATION:
         raise FormatError(f"{configuration.node.path} has {len(nodes)} signatures", at=configuration.node.start)
-    checked = [_check_signature(fit, regions, configuration, node, trust) for node in nodes]
+    checked = [_check_signature(fit, regions, configuration, node, keys) for node in nodes]
     valid = [item for item in checked if item is not None]
     if not valid:
         raise VerificationError(
@@ -77,28 +86,22 @@ def _valid_signatures(fit: Fit, regions: Regions, configuration: Configuration, 
 
 
 def _check_signature(
-    fit: Fit, regions: Regions, configuration: Configuration, node: Node, trust: Trust
-) -> _Valid | None:
-    """Find the trusted key with which the signature in ``node`` verifies."""
+    fit: Fit, regions: Regions, configuration: Configuration, node: Node, keys: Sequence[PublicKey]
+) -> ValidSignature | None:
+    """Find the key with which the signature in ``node`` verifies."""
     algo = fit.tree.text(node, "algo")
-    if algo not in ALGORITHMS or fit.tree.text(node, "padding") not in PADDINGS:
+    padding = fit.tree.text(node, "padding")
+    algorithm = algorithm_of(algo, padding)
+    if algo is None or algorithm is None:
         return None
-    algorithm, bits = ALGORITHMS[algo]
     ranges = regions.covered(configuration, hashed_strings(fit, node))
     if regions.names_stop(configuration) > ranges[-1].stop:
         return None  # a covered property whose name is not covered could be given another meaning
     digest = Message(ranges).digest(fit.tree.source, algorithm.hash_name)
     value = fit.tree.value(node.properties["value"])
-    for key in trust.keys:
-        if isinstance(key.key, rsa.RSAPublicKey) and key.size_bits == bits and _verifies(key, algorithm, digest, value):
-            found = ExistingSignature(name=f"{configuration.name}/{node.name}", algorithm=algo, signer=key.fingerprint)
-            return _Valid(signature=found, key=key)
+    for key in keys:
+        if verifies(key, algo, algorithm, digest, value):
+            name = f"{configuration.name}/{node.name}"
+            found = ExistingSignature(name=name, algorithm=shown(algo, padding), signer=key.fingerprint)
+            return ValidSignature(signature=found, key=key)
     return None
-
-
-def _verifies(key: PublicKey, algorithm: Algorithm, digest: bytes, value: bytes) -> bool:
-    try:
-        key.verify(algorithm, digest, value)
-    except VerificationError:
-        return False
-    return True

@@ -124,7 +124,7 @@ class TargetProfile:
         return FormatError(
             f"target {self.name} {what}",
             code=Code.TARGET_CANNOT_VERIFY,
-            hint=f"it accepts: {', '.join(could)}",
+            hint=f"it accepts: {', '.join(could) or 'nothing'}",
         )
 
 

@@ -43,12 +43,34 @@ OSSLSIGNCODE_2_9 = TargetProfile(
     key_sizes_bits=UEFI_KEY_SIZES,
     limits={"signatures": "1"},
 )
+_RSA_PKCS1 = frozenset({Algorithm.RSA_PKCS1_SHA256, Algorithm.RSA_PKCS1_SHA384, Algorithm.RSA_PKCS1_SHA512})
+_RSA_PSS = frozenset({Algorithm.RSA_PSS_SHA256, Algorithm.RSA_PSS_SHA384, Algorithm.RSA_PSS_SHA512})
 UBOOT_QEMU_ARM64 = TargetProfile(
     name="u-boot-2023.01-qemu-arm64",
     description="U-Boot of Debian 12 for QEMU's arm64 machine; no PSS, no ECDSA.",
     formats=frozenset({"u-boot-fit"}),
-    algorithms=frozenset({Algorithm.RSA_PKCS1_SHA256, Algorithm.RSA_PKCS1_SHA384, Algorithm.RSA_PKCS1_SHA512}),
+    algorithms=_RSA_PKCS1,
     key_sizes_bits=frozenset({2048, 3072, 4096}),
+)
+UBOOT_PSS_QEMU_ARM64 = TargetProfile(
+    name="u-boot-2023.01-pss-qemu-arm64",
+    description="The same built with FIT_RSASSA_PSS; it takes a salt of any length.",
+    formats=frozenset({"u-boot-fit"}),
+    algorithms=_RSA_PKCS1 | _RSA_PSS,
+    key_sizes_bits=frozenset({2048, 3072, 4096}),
+)
+UBOOT_VERIFYING_QEMU_RISCV64 = TargetProfile(
+    name="u-boot-2023.01-fit-signature-qemu-riscv64",
+    description="U-Boot for QEMU's riscv64 machine built with FIT_SIGNATURE, RSA_VERIFY and FIT_RSASSA_PSS.",
+    formats=frozenset({"u-boot-fit"}),
+    algorithms=_RSA_PKCS1 | _RSA_PSS,
+    key_sizes_bits=frozenset({2048, 3072, 4096}),
+)
+UBOOT_QEMU_RISCV64 = TargetProfile(
+    name="u-boot-2023.01-qemu-riscv64",
+    description="U-Boot of Debian 12 for QEMU's riscv64 machine: without FIT_SIGNATURE it verifies nothing, no target.",
+    formats=frozenset({"u-boot-fit"}),
+    algorithms=frozenset(),  # a signature for it would promise what it does not do
 )
 
 _MCUBOOT_KEYS = {
@@ -82,6 +104,9 @@ TARGETS: dict[str, TargetProfile] = {
         OPENSSL_3_0,
         GNUTLS_3_7,
         UBOOT_QEMU_ARM64,
+        UBOOT_PSS_QEMU_ARM64,
+        UBOOT_VERIFYING_QEMU_RISCV64,
+        UBOOT_QEMU_RISCV64,
         OVMF,
         SBVERIFY_0_9,
         OSSLSIGNCODE_2_9,
