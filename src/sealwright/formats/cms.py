@@ -15,6 +15,7 @@ from asn1crypto import cms, core, x509
 
 from sealwright.core.errors import Code, FormatError
 from sealwright.core.images import Message
+from sealwright.formats import content_hints
 from sealwright.formats.cms_shapes import (
     SIGNED_DATA,
     Certificate,
@@ -71,6 +72,8 @@ class Draft:
     """The DER element to stand in eContent; None where the content is detached."""
     signing_time: int | None = None
     """Unix seconds.  It is inside the signed bytes, so it belongs to the frozen options."""
+    content_description: str | None = None
+    """What the content is, where it is not the bytes of a file as they are (RFC 2634, section 2.9)."""
 
     def __post_init__(self) -> None:
         if self.signing_time is not None and not 0 <= self.signing_time <= MAX_SIGNING_TIME:
@@ -85,6 +88,8 @@ class Draft:
         ]
         if self.signing_time is not None:
             attributes.append({"type": "signing_time", "values": [_time(self.signing_time)]})
+        if self.content_description is not None:
+            attributes.append(content_hints.attribute(self.content_description))
         return bytes(cms.CMSAttributes(attributes).dump())
 
     def slot(self) -> Slot:

@@ -10,6 +10,7 @@ from asn1crypto import core
 
 from sealwright.core.errors import Code, FormatError, VerificationError
 from sealwright.core.keys import Algorithm, PublicKey
+from sealwright.formats import content_hints
 from sealwright.formats.cms_shapes import (
     SIGNED_DATA,
     Certificate,
@@ -24,6 +25,7 @@ from sealwright.formats.interface import Trust
 MAX_DER_BYTES = 1 << 20
 MAX_ITEMS = 32
 """Certificates in one SignedData, attributes in one SignerInfo."""
+SINGLE_VALUED = ("content_type", "message_digest", "signing_time", content_hints.CONTENT_HINT)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +40,8 @@ class SignedData:
     message_digest: bytes
     """What the content must hash to; of a DER element the octets behind tag and length (RFC 5652, section 5.4)."""
     signing_time: int | None
+    content_description: str | None
+    """What the content is, where the signer says so (RFC 2634, section 2.9)."""
     algorithm: Algorithm | None
     """None where it is none of ours; ``description`` says what it is."""
     description: str
@@ -106,6 +110,7 @@ def _read(outer: Any) -> SignedData:
         digest_algorithm=digest_algorithm,
         message_digest=attributes["message_digest"].native,
         signing_time=_seconds(attributes.get("signing_time")),
+        content_description=_described(attributes.get(content_hints.CONTENT_HINT)),
         algorithm=algorithm,
         description=algorithm or f"{digest_algorithm} and {signer['signature_algorithm']['algorithm'].native}",
         signed_attributes=b"\x31" + signer["signed_attrs"].dump()[1:],  # [0] in the file, SET OF when signed
@@ -124,7 +129,7 @@ def _attributes(found: Any) -> dict[str, Any]:
         kind = str(attribute["type"].native)
         if kind in values:
             raise FormatError(f"CMS signed attribute {kind} is there twice")
-        if kind in ("content_type", "message_digest", "signing_time") and len(attribute["values"]) != 1:
+        if kind in SINGLE_VALUED and len(attribute["values"]) != 1:
             raise FormatError(f"CMS signed attribute {kind} has {len(attribute['values'])} values, expected one")
         values[kind] = attribute["values"][0]
     if not {"content_type", "message_digest"} <= values.keys():
@@ -150,6 +155,10 @@ def _only(content: Any) -> Any:
     if len(content) != 1:
         raise FormatError(f"CMS content of {len(content)} elements, expected one")
     return content[0]
+
+
+def _described(hints: Any) -> str | None:
+    return None if hints is None else content_hints.text_of(hints)
 
 
 def _seconds(time: Any) -> int | None:
