@@ -1,5 +1,6 @@
 """Throw-away keys with self-signed certificates, made anew at each run, and an outside signer that uses them."""
 
+import base64
 import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,13 +9,18 @@ from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa, utils
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from sealwright.core.keys import Algorithm, PublicKey, hash_of, rsa_padding
+from sealwright.core.keys import Algorithm, PublicKey
 from sealwright.formats.interface import Prepared, SigningKey, Slot, Trust
+from sealwright.keystores import private_keys
+from sealwright.keystores.certificates import self_signed
+from sealwright.keystores.interface import CertificateTemplate
+from sealwright.keystores.private_keys import PrivateKey
+from sealwright.keystores.slh_dsa_keys import SlhDsaPrivateKey
 
 CURVES = {"p256": ec.SECP256R1(), "p384": ec.SECP384R1(), "p521": ec.SECP521R1()}
-PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
+VALIDITY = datetime(2024, 1, 1, tzinfo=UTC), datetime(2049, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -27,8 +33,7 @@ class Signer:
 
     @property
     def public_key(self) -> PublicKey:
-        encoding, shape = serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
-        return PublicKey(self.key.public_key().public_bytes(encoding, shape))
+        return private_keys.public_half(self.key)
 
     @property
     def certificate_der(self) -> bytes:
@@ -47,14 +52,11 @@ class Signer:
         )
 
     def sign(self, slot: Slot) -> bytes:
-        """Sign as a keystore would: it gets the digest, or for Ed25519 the message."""
-        if isinstance(self.key, ed25519.Ed25519PrivateKey):
-            assert slot.whole_message is not None
-            return self.key.sign(slot.whole_message)
-        prehashed = utils.Prehashed(hash_of(slot.algorithm))
-        if isinstance(self.key, ec.EllipticCurvePrivateKey):
-            return self.key.sign(slot.digest, ec.ECDSA(prehashed))
-        return self.key.sign(slot.digest, rsa_padding(slot.algorithm), prehashed)
+        """Sign as a keystore would: it gets the digest, or the message where the algorithm is not prehashed."""
+        if slot.algorithm.is_prehashed:
+            return private_keys.sign(self.key, slot.algorithm, slot.digest)
+        assert slot.whole_message is not None
+        return private_keys.sign(self.key, slot.algorithm, slot.whole_message)
 
     def sign_all(self, prepared: Prepared) -> Mapping[str, bytes]:
         return {slot.name: self.sign(slot) for slot in prepared.slots}
@@ -67,16 +69,16 @@ class Signer:
 
     def private_file(self, folder: Path) -> Path:
         path = folder / f"{self.public_key.fingerprint[:8]}.key"
-        encoding, shape = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
-        path.write_bytes(self.key.private_bytes(encoding, shape, serialization.NoEncryption()))
+        encoded = base64.encodebytes(private_keys.pkcs8_der(self.key))
+        path.write_bytes(b"-----BEGIN PRIVATE KEY-----\n" + encoded + b"-----END PRIVATE KEY-----\n")
         return path
 
 
 @functools.cache
 def signer(algorithm: Algorithm, who: str = "maker", bits: int = 2048) -> Signer:
     """Return the signer of that name, the same all through a test run."""
-    if algorithm is Algorithm.ED25519:
-        key: PrivateKey = ed25519.Ed25519PrivateKey.generate()
+    if algorithm.is_post_quantum or algorithm is Algorithm.ED25519:
+        key: PrivateKey = private_keys.generate(algorithm, 0)
     elif algorithm.startswith("ecdsa-"):
         key = ec.generate_private_key(CURVES[algorithm.split("-")[1]])
     else:
@@ -86,6 +88,11 @@ def signer(algorithm: Algorithm, who: str = "maker", bits: int = 2048) -> Signer
 
 def certificate(key: PrivateKey, who: str) -> x509.Certificate:
     """Self-sign a certificate for ``key``, valid for a lifetime of firmware."""
+    if isinstance(key, SlhDsaPrivateKey):  # which the library does not certify
+        template = CertificateTemplate(common_name=f"TEST ONLY {who}", not_before=VALIDITY[0], not_after=VALIDITY[1])
+        return x509.load_der_x509_certificate(
+            self_signed(private_keys.public_half(key), key.algorithm, key.sign, template)
+        )
     subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, f"TEST ONLY {who}")])
     builder = (
         x509.CertificateBuilder()
@@ -93,9 +100,11 @@ def certificate(key: PrivateKey, who: str) -> x509.Certificate:
         .issuer_name(subject)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(datetime(2024, 1, 1, tzinfo=UTC))
-        .not_valid_after(datetime(2049, 1, 1, tzinfo=UTC))
+        .not_valid_before(VALIDITY[0])
+        .not_valid_after(VALIDITY[1])
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         .add_extension(x509.ExtendedKeyUsage([x509.ExtendedKeyUsageOID.CODE_SIGNING]), critical=False)
     )
-    return builder.sign(key, None if isinstance(key, ed25519.Ed25519PrivateKey) else hashes.SHA256())
+    return builder.sign(
+        key, hashes.SHA256() if isinstance(key, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey) else None
+    )

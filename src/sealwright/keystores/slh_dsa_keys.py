@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 
 from sealwright.core.keys import Algorithm, SlhDsaPublicKey
 from sealwright.core.keys.slh_dsa import ALGORITHMS, algorithm_identifier, implementation
-
-_VERSION = b"\x02\x01\x00"
+from sealwright.keystores.pkcs8 import private_key_info
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +34,7 @@ class SlhDsaPrivateKey:
 
     def pkcs8_der(self) -> bytes:
         """Return the PrivateKeyInfo in DER (RFC 5958), without attributes."""
-        return _element(0x30, _VERSION, algorithm_identifier(self.algorithm), _element(0x04, self.raw))
+        return private_key_info(algorithm_identifier(self.algorithm), self.raw)
 
 
 def load_pkcs8(der: bytes) -> SlhDsaPrivateKey | None:
@@ -46,10 +45,3 @@ def load_pkcs8(der: bytes) -> SlhDsaPrivateKey | None:
         if key.pkcs8_der() == der:
             return key
     return None
-
-
-def _element(tag: int, *parts: bytes) -> bytes:
-    """One DER element; nothing here is longer than 255 bytes."""
-    content = b"".join(parts)
-    length = bytes([len(content)] if len(content) < 0x80 else [0x81, len(content)])
-    return bytes([tag]) + length + content
