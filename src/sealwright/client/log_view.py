@@ -110,7 +110,7 @@ def entry(api: Api, trust: TrustFile, index: int) -> ProvenEntry:
         raise RefusedError(f"the log has {size} entries, the last is {size - 1}", code=Code.NOT_FOUND)
     (data,) = _entries(api, index, index + 1)
     proof = api.get(ProofAnswer, "/v1/log/inclusion", index=index, size=size).proof
-    _check_included(data, index, proof, newest.checkpoint)
+    check_included(data, index, proof, newest.checkpoint)
     return ProvenEntry(index=index, data=data, proof=proof, head=newest)
 
 
@@ -177,7 +177,7 @@ def check_logged(
 ) -> None:
     """Check that exactly this restriction is in the log; only then may anybody be told that it is done."""
     newest = open_head(api, trust, logged.checkpoint)
-    _check_included(logged.entry, logged.index, logged.proof, newest.checkpoint)
+    check_included(logged.entry, logged.index, logged.proof, newest.checkpoint)
     entry = records.parse(RestrictionEntry, logged.entry)
     for wanted, got in (
         (kind, entry.kind),
@@ -198,7 +198,8 @@ def _entries(api: Api, start: int, stop: int) -> tuple[bytes, ...]:
     return answer.entries
 
 
-def _check_included(data: bytes, index: int, proof: tuple[bytes, ...], checkpoint: Checkpoint) -> None:
+def check_included(data: bytes, index: int, proof: tuple[bytes, ...], checkpoint: Checkpoint) -> None:
+    """Check that an entry is in the log of ``checkpoint``; ``VerificationError`` otherwise."""
     merkle.verify_inclusion(
         merkle.leaf_hash(data), index=index, size=checkpoint.size, proof=proof, root=checkpoint.root
     )

@@ -5,7 +5,7 @@ Everything that server and signer would refuse is refused before an image travel
 
 import os
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass
 
 from sealwright.client.api import Api
@@ -24,7 +24,16 @@ from sealwright.core.errors import Code, ConfigurationError, FormatError, Refuse
 from sealwright.formats.interface import TargetProfile
 from sealwright.formats.targets import ANY, TARGETS
 from sealwright.policy.authorise import Standing, check_request, check_standing, check_times, rules_of
-from sealwright.policy.documents import Environment, KeyProfile, Pipeline, Purpose, Request, Scope, State
+from sealwright.policy.documents import (
+    Environment,
+    KeyProfile,
+    Pipeline,
+    Purpose,
+    Request,
+    RestrictionKind,
+    Scope,
+    State,
+)
 from sealwright.service.messages import MAX_WAIT_SECONDS, Result, Status, SubmitBody
 from sealwright.service.ports import RequestState
 
@@ -166,7 +175,8 @@ def choose_keys(order: Order, formats: Iterable[str], standing: Standing) -> dic
         )
     profiles = [k for k in standing.sections.all(KeyProfile) if f"{k.product}/{k.environment}" == order.scope]
     if not order.key_profiles:
-        return {name: (_the_only(order, name, profiles),) for name in formats}
+        revoked = standing.restrictions.by_kind[RestrictionKind.REVOKE_KEY_PROFILE]
+        return {name: (_the_only(order, name, profiles, revoked),) for name in formats}
     named = [_named(order, name, profiles) for name in dict.fromkeys(order.key_profiles)]
     chosen = {name: tuple(k for k in named if k.image_format in (None, name)) or tuple(named) for name in formats}
     for profile in named:
@@ -178,11 +188,14 @@ def choose_keys(order: Order, formats: Iterable[str], standing: Standing) -> dic
     return chosen
 
 
-def _the_only(order: Order, image_format: str, profiles: Sequence[KeyProfile]) -> KeyProfile:
+def _the_only(order: Order, image_format: str, profiles: Sequence[KeyProfile], revoked: Container[str]) -> KeyProfile:
     fitting = [
         k
         for k in profiles
-        if k.state is State.ACTIVE and k.purpose is Purpose.FIRMWARE and k.image_format in (None, image_format)
+        if k.id not in revoked
+        and k.state is State.ACTIVE
+        and k.purpose is Purpose.FIRMWARE
+        and k.image_format in (None, image_format)
     ]
     if len(fitting) == 1:
         return fitting[0]
@@ -192,7 +205,10 @@ def _the_only(order: Order, image_format: str, profiles: Sequence[KeyProfile]) -
             code=Code.KEY_PROFILE_MISMATCH,
             hint="choose with --key-profile; named several times, all of them sign",
         )
-    others = ", ".join(f"{k.id} ({k.state}, {k.purpose}, {k.image_format or 'any format'})" for k in profiles)
+    others = ", ".join(
+        f"{k.id} ({'revoked' if k.id in revoked else k.state}, {k.purpose}, {k.image_format or 'any format'})"
+        for k in profiles
+    )
     raise RefusedError(
         f"no active key of {order.scope} signs {image_format}",
         code=Code.KEY_PROFILE_MISMATCH,

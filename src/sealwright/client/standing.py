@@ -5,12 +5,14 @@ A client that composes requests and votes stands on this, not on what a page say
 
 from dataclasses import dataclass
 
+from sealwright.client import revocations
 from sealwright.client.api import Api
+from sealwright.client.revocations import Revocations
 from sealwright.core.errors import Code, RefusedError, VerificationError
 from sealwright.evidence.bundle import TrustFile
 from sealwright.policy.authorise import Standing
 from sealwright.policy.documents import Root
-from sealwright.policy.fold import Restrictions, open_policy
+from sealwright.policy.fold import open_policy
 from sealwright.policy.roots import open_first_root, open_next_root
 from sealwright.policy.sections import load_complete
 from sealwright.service.messages import PolicyAnswer
@@ -27,6 +29,8 @@ class InForce:
     """Exact bytes of all sections; empty while there is no policy."""
     standing: Standing | None
     """None while there is no policy."""
+    revocations: Revocations
+    """Who and what is revoked: at once, and whatever the policy says."""
 
 
 def fetch(api: Api, trust: TrustFile) -> InForce:
@@ -34,7 +38,14 @@ def fetch(api: Api, trust: TrustFile) -> InForce:
     answer = api.get(PolicyAnswer, "/v1/policy")
     root, digest = _open_roots(answer, trust)
     if answer.policy is None:
-        return InForce(root=root, root_digest=digest, policy_version=0, sections=(), standing=None)
+        return InForce(
+            root=root,
+            root_digest=digest,
+            policy_version=0,
+            sections=(),
+            standing=None,
+            revocations=revocations.fetch(api, trust, root, None),
+        )
     policy, _ = open_policy(answer.policy, root, digest, trust.instance)
     if policy.version < trust.as_of.policy_version:
         raise RefusedError(
@@ -42,6 +53,7 @@ def fetch(api: Api, trust: TrustFile) -> InForce:
             code=Code.POLICY_NOT_CURRENT,
         )
     sections = load_complete(policy, answer.sections, root, trust.instance)
+    revoked = revocations.fetch(api, trust, root, sections)
     return InForce(
         root=root,
         root_digest=digest,
@@ -53,8 +65,9 @@ def fetch(api: Api, trust: TrustFile) -> InForce:
             root=root,
             policy=policy,
             sections=sections,
-            restrictions=Restrictions(),
+            restrictions=revoked.restrictions,
         ),
+        revocations=revoked,
     )
 
 

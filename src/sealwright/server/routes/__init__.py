@@ -7,7 +7,7 @@ from starlette.responses import Response
 
 from sealwright.server import openapi
 from sealwright.server.application import Call, Route
-from sealwright.server.routes import directory, images, log, policy, requests, session
+from sealwright.server.routes import directory, images, log, policy, requests, restrictions, session
 
 
 async def describe(call: Call) -> Response:
@@ -21,6 +21,7 @@ ROUTES = (
     Route(method="GET", path="/openapi.json", handler=describe, summary="All calls, as OpenAPI 3.1"),
     *images.ROUTES,
     *requests.ROUTES,
+    *restrictions.ROUTES,
     *policy.ROUTES,
     *directory.ROUTES,
     *log.ROUTES,

@@ -1,0 +1,156 @@
+"""What is revoked, by whom and why: restricting entries of the log, each proven to be in it before it is believed.
+
+A restriction counts from its entry alone (PROTOCOL section 4); who asked for it and why stands in the document whose
+digest the entry names.  A server that hides one is not found out here: ``log verify`` follows every entry, and the
+signer does (docs/adr/0025).
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Literal
+
+from sealwright.client import log_view
+from sealwright.client.api import Api
+from sealwright.core import records
+from sealwright.core.digests import document_digest
+from sealwright.core.envelopes import SignedDocument
+from sealwright.core.errors import Code, FormatError, RefusedError, VerificationError
+from sealwright.evidence.bundle import TrustFile
+from sealwright.policy.documents import Authenticator, Person, Pipeline, Restriction, RestrictionKind, Root, Vote
+from sealwright.policy.entries import RestrictionEntry
+from sealwright.policy.fold import Restrictions
+from sealwright.policy.sections import Sections
+from sealwright.policy.signatures import Namespace, the_envelope, verify_envelope
+from sealwright.service.restrictions_log import LoggedRestriction, RestrictionsAnswer
+
+Document = Literal["signed", "unchecked", "missing"]
+"""``unchecked``: the key of its author is not in force any more, or the signature is not theirs."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Taken:
+    """One restriction of the log, with what its document says."""
+
+    kind: RestrictionKind
+    subject: str
+    index: int
+    person: str
+    document: Document
+    reason: str = ""
+    time: int | None = None
+    """When its author says they signed it; the log index is what orders it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Revocations:
+    """Everything that is revoked, by kind and subject."""
+
+    _taken: dict[tuple[RestrictionKind, str], Taken] = field(default_factory=dict, repr=False)
+
+    def find(self, kind: RestrictionKind, subject: str) -> Taken | None:
+        """Return the revocation of ``subject``, or None."""
+        return self._taken.get((kind, subject))
+
+    def key(self, profile: str) -> Taken | None:
+        """Return the revocation of a key profile, or None."""
+        return self.find(RestrictionKind.REVOKE_KEY_PROFILE, profile)
+
+    def person(self, person: str) -> Taken | None:
+        """Return the revocation of a person or pipeline, or None."""
+        return self.find(RestrictionKind.REVOKE_PERSON, person)
+
+    def authenticator(self, fingerprint: str) -> Taken | None:
+        """Return the revocation of one authenticator, or None."""
+        return self.find(RestrictionKind.REVOKE_AUTHENTICATOR, fingerprint)
+
+    @property
+    def restrictions(self) -> Restrictions:
+        """The same as ``authorise`` takes them."""
+        folded = Restrictions()
+        for taken in self._taken.values():
+            folded.add(taken.kind, taken.subject, taken.index)
+        return folded
+
+
+def fetch(api: Api, trust: TrustFile, root: Root, sections: Sections | None) -> Revocations:
+    """Ask for all revocations and check each; ``VerificationError`` for one that the log does not hold."""
+    answer = api.get(RestrictionsAnswer, "/v1/restrictions")
+    taken: dict[tuple[RestrictionKind, str], Taken] = {}
+    for one in _opened(api, trust, answer, root, sections):
+        taken.setdefault((one.kind, one.subject), one)
+    return Revocations(taken)
+
+
+def fetch_one(api: Api, trust: TrustFile, index: int, root: Root, sections: Sections | None) -> Taken:
+    """Ask for the restriction at one index, of any kind, and check it."""
+    answer = api.get(RestrictionsAnswer, "/v1/restrictions", index=index)
+    for one in _opened(api, trust, answer, root, sections):
+        if one.index == index:
+            return one
+    raise VerificationError(f"the server answered without the restriction at log index {index}")
+
+
+def _opened(
+    api: Api, trust: TrustFile, answer: RestrictionsAnswer, root: Root, sections: Sections | None
+) -> Iterator[Taken]:
+    head = log_view.open_head(api, trust, answer.checkpoint)
+    for logged in answer.restrictions:
+        log_view.check_included(logged.entry, logged.index, logged.proof, head.checkpoint)
+        yield _taken(logged, records.parse(RestrictionEntry, logged.entry), trust.instance, root, sections)
+
+
+def _taken(
+    logged: LoggedRestriction, entry: RestrictionEntry, instance: str, root: Root, sections: Sections | None
+) -> Taken:
+    said = _said(logged.signed, entry, instance) if logged.signed else None
+    if said is None or logged.signed is None:
+        return Taken(
+            kind=entry.kind, subject=entry.subject, index=logged.index, person=entry.person, document="missing"
+        )
+    author = _authenticators(entry.person, root, sections)
+    return Taken(
+        kind=entry.kind,
+        subject=entry.subject,
+        index=logged.index,
+        person=entry.person,
+        document="signed" if _is_signed(logged.signed, entry.document, author, said) else "unchecked",
+        reason=said.reason if isinstance(said, Restriction) else "",
+        time=said.time,
+    )
+
+
+def _said(signed: SignedDocument, entry: RestrictionEntry, instance: str) -> Restriction | Vote | None:
+    """Return the document of an entry; None unless it is the one that the entry names, and says the same."""
+    try:
+        document = _parse(signed.document)
+    except FormatError:
+        return None
+    subject = document.subject if isinstance(document, Restriction) else document.request
+    same = (subject, document.person) == (entry.subject, entry.person)
+    return document if same and document_digest(document.type, instance, signed.document) == entry.document else None
+
+
+def _parse(data: bytes) -> Restriction | Vote:
+    """A veto is a vote that rejects; everything else is a restriction."""
+    try:
+        return records.parse(Restriction, data)
+    except FormatError:
+        return records.parse(Vote, data)
+
+
+def _authenticators(person: str, root: Root, sections: Sections | None) -> list[Authenticator]:
+    own = [a for admin in root.administrators if admin.person == person for a in admin.authenticators]
+    for holder in (sections.get(Person, person), sections.get(Pipeline, person)) if sections else ():
+        own += holder.authenticators if holder else ()
+    return own
+
+
+def _is_signed(
+    signed: SignedDocument, digest: str, authenticators: list[Authenticator], said: Restriction | Vote
+) -> bool:
+    namespace = Namespace.VOTE if isinstance(said, Vote) else Namespace.RESTRICTION
+    try:
+        verify_envelope(the_envelope(signed, Code.NOT_PERMITTED), digest, authenticators, namespace)
+    except (VerificationError, FormatError, RefusedError):
+        return False
+    return True
