@@ -1,58 +1,81 @@
 """``sealwright key``: make and import keys beside the signer; list, show and revoke them anywhere."""
 
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from sealwright.cli.drafting import keep, say_stale, spell_taken, taken_json
 from sealwright.cli.output import note, show, show_json, show_table, utc
 from sealwright.cli.typed import noun
 from sealwright.client import administration
 from sealwright.client.files import read_small
+from sealwright.client.new_keys import WantedKey, check_new, check_public_key
+from sealwright.client.revocations import Taken
 from sealwright.core import records
 from sealwright.core.errors import Code, ConfigurationError, RefusedError
 from sealwright.core.keys import Algorithm, PublicKey
 from sealwright.formats import FORMATS
-from sealwright.policy.documents import KeyProfile, Purpose, RestrictionKind
+from sealwright.policy.documents import Environment, KeyGrade, KeyProfile, Purpose, RestrictionKind, Scope
+
+if TYPE_CHECKING:
+    from sealwright.wiring.ceremony import KeyOrder
 
 key = noun("signing keys")
 Json = Annotated[bool, typer.Option("--json", help="print the result as JSON")]
-Profile = Annotated[str, typer.Argument(metavar="PROFILE", help="PRODUCT/ENVIRONMENT/NAME, as router/production/2026")]
+Profile = Annotated[
+    str,
+    typer.Argument(
+        metavar="PROFILE", help="PRODUCT/ENVIRONMENT/NAME, as router/production/2026; development, test or production"
+    ),
+]
 InstanceFolder = Annotated[Path, typer.Option("--instance", help="the instance's folder: this runs beside the signer")]
-FormatName = Annotated[str, typer.Option("--format", help="the one image format the key signs")]
+FormatName = Annotated[
+    str,
+    typer.Option("--format", help=f"the one image format the key signs, needed in production: {', '.join(FORMATS)}"),
+]
+ExactAlgorithm = Annotated[Algorithm, typer.Option("--algorithm", help="one exact algorithm")]
+ForPurpose = Annotated[Purpose, typer.Option("--purpose", help="what the key is for")]
 MAX_KEY_FILE_BYTES = 1 << 20
+RSA_BITS = 3072
 
 
 @key.command()
 def create(
     profile: Profile,
     instance: InstanceFolder,
-    algorithm: Annotated[Algorithm, typer.Option(help="one exact algorithm")],
+    algorithm: ExactAlgorithm,
     image_format: FormatName = "",
-    size: Annotated[int, typer.Option(help="RSA modulus in bits")] = 3072,
-    purpose: Annotated[Purpose, typer.Option()] = Purpose.FIRMWARE,
+    size: Annotated[int, typer.Option(help=f"RSA modulus in bits: 2048, 3072 or 4096; {RSA_BITS} unless said")] = 0,
+    purpose: ForPurpose = Purpose.FIRMWARE,
     keystore: Annotated[str, typer.Option(help="URI of a token for a new partition; else as the instance says")] = "",
     secret: Annotated[str, typer.Option(help="where the token's PIN comes from: file:PATH, credential:NAME")] = "",
+    json: Json = False,
 ) -> None:
-    """Make a key in its partition and put its profile into the policy draft."""
+    """Make a key in its partition and put its profile into the policy draft.
+
+    What the policy, the signer or every verifier of the format would refuse later is refused before the key is made.
+    """
     from sealwright.wiring import ceremony, configuration  # noqa: PLC0415 - the base install has no keystores
 
     _check_format(image_format)
-    settings = configuration.load(instance)
-    partition = ceremony.partition_name(profile)
-    settings = ceremony.ensure_partition(settings, partition, uri=keystore, secret=secret)
     order = ceremony.KeyOrder(
         profile=profile,
         algorithm=algorithm,
-        size_bits=algorithm.key_size_bits or size,
+        size_bits=size or algorithm.key_size_bits or RSA_BITS,
         image_format=image_format or None,
         purpose=purpose,
     )
+    ceremony.check_order(order)
+    settings = configuration.load(instance)
+    grade = ceremony.grade_of_new_keys(settings, profile, uri=keystore)
     with administration.editing() as desk:
-        _refuse_known(desk, profile)
-        _add(desk, ceremony.create_key(settings, order))
+        check_new(_wanted(order, grade), desk.draft, desk.in_force.revocations)
+        settings = ceremony.ensure_partition(settings, ceremony.partition_name(profile), uri=keystore, secret=secret)
+        _add(desk, ceremony.create_key(settings, order), json=json)
 
 
 @key.command("import")
@@ -60,17 +83,19 @@ def import_key(
     profile: Profile,
     file: Annotated[Path, typer.Argument(help="PEM or PKCS#12 file with the private key")],
     instance: InstanceFolder,
-    algorithm: Annotated[Algorithm, typer.Option(help="one exact algorithm")],
+    algorithm: ExactAlgorithm,
     image_format: FormatName = "",
     passphrase: Annotated[str, typer.Option(help="where the file's passphrase comes from: file:PATH, fd:N")] = "",
     certificate: Annotated[list[Path] | None, typer.Option(help="certificate of the key first, then its chain")] = None,
-    purpose: Annotated[Purpose, typer.Option()] = Purpose.FIRMWARE,
+    purpose: ForPurpose = Purpose.FIRMWARE,
+    json: Json = False,
 ) -> None:
     """Take in an existing key, such as the one burnt into fielded devices; it stays graded software."""
     from sealwright.keystores import private_keys, secrets  # noqa: PLC0415 - the base install has no keystores
     from sealwright.wiring import ceremony, configuration  # noqa: PLC0415
 
     _check_format(image_format)
+    ceremony.split_profile(profile)
     phrase = secrets.read_secret(passphrase).reveal() if passphrase else None
     data = read_small(file, max_bytes=MAX_KEY_FILE_BYTES, what="private key")
     private, certificates = private_keys.load_private_key(data, phrase)
@@ -79,29 +104,53 @@ def import_key(
         for path in certificate or []
         for c in x509.load_pem_x509_certificates(read_small(path, max_bytes=MAX_KEY_FILE_BYTES, what="certificate"))
     ]
-    settings = ceremony.ensure_partition(configuration.load(instance), ceremony.partition_name(profile))
+    public, chain = private_keys.check_importable(private, tuple(given) or certificates)
     order = ceremony.KeyOrder(
         profile=profile,
         algorithm=algorithm,
-        size_bits=PublicKey(private_keys.public_half(private).spki_der).size_bits,
+        size_bits=public.size_bits,
         image_format=image_format or None,
         purpose=purpose,
     )
+    settings = configuration.load(instance)
     with administration.editing() as desk:
-        _refuse_known(desk, profile)
-        _add(desk, ceremony.import_key(settings, order, private, tuple(given) or certificates))
+        check_public_key(public, algorithm, desk.draft.all(KeyProfile))
+        check_new(_wanted(order, KeyGrade.SOFTWARE), desk.draft, desk.in_force.revocations)
+        settings = ceremony.ensure_partition(settings, ceremony.partition_name(profile))
+        _add(desk, ceremony.import_key(settings, order, private, chain), json=json)
+
+
+@key.command()
+def remove(profile: Profile, json: Json = False) -> None:
+    """Take a key out of the policy draft; it stays in its keystore, and what it signed stays signed.
+
+    This is of the policy to come; use revoke for a key that may be in wrong hands.
+    """
+    with administration.editing() as desk:
+        _find(desk, profile)
+        desk.draft.remove("key-profile", profile)
+        keep(desk, ("key-profile", profile), json=json)
 
 
 @key.command("list")
 def list_keys(product: Annotated[str, typer.Option(help="only this product's")] = "", json: Json = False) -> None:
-    """List keys: of the draft if there is one, else of the policy in force."""
-    with administration.editing() as desk:
-        keys = [k for k in desk.draft.all(KeyProfile) if product in ("", k.product)]
+    """List keys: of the draft if there is one, else of the policy in force; and which are revoked."""
+    with administration.reading() as desk:
+        say_stale(desk)
+    keys, revoked = desk.draft.all(KeyProfile), desk.in_force.revocations
+    if product and not any(scope.product == product for scope in desk.draft.all(Scope)):
+        known = sorted({scope.product for scope in desk.draft.all(Scope)})
+        raise RefusedError(
+            f"there is no product {product[:96]}", code=Code.NOT_FOUND, hint=f"there is {', '.join(known) or 'none'}"
+        )
+    keys = [k for k in keys if product in ("", k.product)]
     if json:
-        show_json([_as_json(k) for k in keys])
+        show_json([_as_json(desk, k) for k in keys])
         return
     for profile in keys:
-        show(f"{profile.id}  {profile.algorithm}  {profile.image_format or 'any format'}  {profile.grade}")
+        taken = revoked.key(profile.id)
+        state = f"  revoked, {spell_taken(taken)}" if taken else ""
+        show(f"{profile.id}  {profile.algorithm}  {profile.image_format or 'any format'}  {profile.grade}{state}")
 
 
 @key.command("show")
@@ -112,42 +161,35 @@ def show_key(
     json: Json = False,
 ) -> None:
     """Show one key; its public key or certificates go to devices and outside verifiers."""
-    with administration.editing() as desk:
-        found = desk.draft.get(KeyProfile, profile)
-    if found is None:
-        raise RefusedError(f"there is no key {profile}", code=Code.NOT_FOUND, hint="`sealwright key list`")
-    public = PublicKey(found.public_key)
+    with administration.reading() as desk:
+        found = _find(desk, profile)
+    public, taken = PublicKey(found.public_key), desk.in_force.revocations.key(profile)
+    if taken and (public_key or certificate):
+        note(f"key {profile} is revoked, {spell_taken(taken)}")
     if public_key:
         show_pem(public.pem)
     elif certificate:
         for der in found.certificates:
             show_pem(x509.load_der_x509_certificate(der).public_bytes(Encoding.PEM))
     elif json:
-        show_json(_as_json(found))
+        show_json(_as_json(desk, found))
     else:
         show(found.id)
-        rows = [
-            ("product", f"{found.product} {found.environment}"),
-            ("algorithm", f"{found.algorithm}, {public.size_bits} bits"),
-            ("format", found.image_format or "any"),
-            ("purpose", found.purpose),
-            ("partition", found.partition),
-            ("grade", f"{found.grade}, {found.origin}"),
-            ("state", found.state),
-            ("fingerprint", public.fingerprint),
-        ]
-        for der in found.certificates:
-            parsed = x509.load_der_x509_certificate(der)
-            until = int(parsed.not_valid_after_utc.timestamp())
-            rows.append(("certificate", f"{parsed.subject.rfc4514_string()}, until {utc(until)}"))
-        show_table(rows)
+        show_table(_rows(found, taken))
 
 
 @key.command()
-def revoke(profile: Profile, reason: Annotated[str, typer.Option(help="why; kept with the signed document")]) -> None:
-    """Revoke a key at once: by a log entry, not by the next policy."""
-    with administration.editing() as desk:
+def revoke(
+    profile: Profile,
+    reason: Annotated[str, typer.Option(help="why; kept with the signed document, and shown to everybody")],
+    json: Json = False,
+) -> None:
+    """Revoke a key at once and for ever: by a log entry, not by the next policy."""
+    with administration.reading() as desk:
         logged = administration.restrict(desk.settings, desk.api, RestrictionKind.REVOKE_KEY_PROFILE, profile, reason)
+    if json:
+        show_json({"kind": str(RestrictionKind.REVOKE_KEY_PROFILE), "subject": profile, "index": logged.index})
+        return
     show(f"done: key {profile} is revoked at log index {logged.index}, inclusion proven")
     note(f"what it signed: `sealwright impact --key {profile}`")
 
@@ -158,18 +200,36 @@ def show_pem(pem: bytes) -> None:
         show(line)
 
 
-def _add(desk: administration.Desk, profile: KeyProfile) -> None:
+def _add(desk: administration.Desk, profile: KeyProfile, *, json: bool) -> None:
+    if not json:
+        show(f"{profile.id}  {PublicKey(profile.public_key).fingerprint}")
+        note(f"graded {profile.grade}")
     desk.draft.put(profile)
-    desk.save()
-    show(f"{profile.id}  {PublicKey(profile.public_key).fingerprint}")
-    note(f"graded {profile.grade}; in the draft: `sealwright policy propose` when it is complete")
+    keep(desk, ("key-profile", profile.id), json=json)
 
 
-def _refuse_known(desk: administration.Desk, profile: str) -> None:
-    if desk.draft.get(KeyProfile, profile) is not None:
-        raise RefusedError(
-            f"there is a key {profile} already", code=Code.CONFLICT, hint="choose another name; keys are never replaced"
-        )
+def _find(desk: administration.Desk, profile: str) -> KeyProfile:
+    found = desk.draft.get(KeyProfile, profile)
+    if found is None:
+        close = get_close_matches(profile, [k.id for k in desk.draft.all(KeyProfile)], 1)
+        hint = f"did you mean {close[0]}?" if close else "`sealwright key list`"
+        raise RefusedError(f"there is no key {profile[:96]}", code=Code.NOT_FOUND, hint=hint)
+    return found
+
+
+def _wanted(order: "KeyOrder", grade: KeyGrade) -> WantedKey:
+    from sealwright.wiring import ceremony  # noqa: PLC0415 - the base install has no keystores
+
+    product, environment, _ = ceremony.split_profile(order.profile)
+    return WantedKey(
+        profile=order.profile,
+        product=product,
+        environment=Environment(environment),
+        algorithm=order.algorithm,
+        size_bits=order.size_bits,
+        image_format=order.image_format,
+        grade=grade,
+    )
 
 
 def _check_format(name: str) -> None:
@@ -179,5 +239,28 @@ def _check_format(name: str) -> None:
         )
 
 
-def _as_json(profile: KeyProfile) -> dict[str, object]:
-    return {**records.dump(profile), "fingerprint": PublicKey(profile.public_key).fingerprint}
+def _rows(found: KeyProfile, taken: Taken | None) -> list[tuple[str, str]]:
+    public = PublicKey(found.public_key)
+    rows = [
+        ("product", f"{found.product} {found.environment}"),
+        ("algorithm", f"{found.algorithm}, {public.size_bits} bits"),
+        ("format", found.image_format or "any"),
+        ("purpose", found.purpose),
+        ("partition", found.partition),
+        ("grade", f"{found.grade}, {found.origin}"),
+        ("state", f"revoked, {spell_taken(taken)}" if taken else str(found.state)),
+        ("fingerprint", public.fingerprint),
+    ]
+    for der in found.certificates:
+        parsed = x509.load_der_x509_certificate(der)
+        until = int(parsed.not_valid_after_utc.timestamp())
+        rows.append(("certificate", f"{parsed.subject.rfc4514_string()}, until {utc(until)}"))
+    return rows
+
+
+def _as_json(desk: administration.Desk, profile: KeyProfile) -> dict[str, object]:
+    return {
+        **records.dump(profile),
+        "fingerprint": PublicKey(profile.public_key).fingerprint,
+        "revoked": taken_json(desk.in_force.revocations.key(profile.id)),
+    }

@@ -1,13 +1,17 @@
 """``sealwright people``: who may request and approve; changes go into the policy draft."""
 
+import re
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from sealwright.cli.drafting import keep, say_stale, spell_taken, taken_json
 from sealwright.cli.output import note, show, show_json, show_table
 from sealwright.cli.typed import noun
 from sealwright.client import administration
+from sealwright.client import people as in_draft
+from sealwright.core import sshsig
 from sealwright.core.errors import Code, RefusedError
 from sealwright.policy.documents import Person, RestrictionKind
 from sealwright.policy.signatures import fingerprint
@@ -15,87 +19,145 @@ from sealwright.service.messages import NameBody, NamesAnswer
 
 people = noun("people, their keys and roles")
 Json = Annotated[bool, typer.Option("--json", help="print the result as JSON")]
+PersonId = Annotated[str, typer.Argument(metavar="PERSON", help="a person's id")]
+Role = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--role", help="developer (requests), approver, or another role that a product's rules name; repeat for more"
+    ),
+]
 
 
 @people.command("list")
 def list_people(json: Json = False) -> None:
-    """List people: of the draft if there is one, else of the policy in force."""
-    with administration.editing() as desk:
+    """List people: of the draft if there is one, else of the policy in force; and who is revoked."""
+    with administration.reading() as desk:
+        say_stale(desk)
         names = {n.person: n.name for n in desk.api.get(NamesAnswer, "/v1/names").names}
-        everybody = desk.draft.all(Person)
-    if json:
-        show_json(
-            [
-                {
-                    "person": p.id,
-                    "name": names.get(p.id, ""),
-                    "roles": list(p.roles),
-                    "state": str(p.state),
-                    "keys": [fingerprint(a) for a in p.authenticators],
-                }
-                for p in everybody
-            ]
-        )
-        return
-    for person in everybody:
-        name = f" ({names[person.id]})" if person.id in names else ""
-        show(f"{person.id}{name}  {person.state}  {', '.join(person.roles) or 'no roles'}")
-        show_table([("key", fingerprint(a)) for a in person.authenticators])
+        if json:
+            show_json([_as_json(desk, person, names.get(person.id, "")) for person in desk.draft.all(Person)])
+            return
+        for person in desk.draft.all(Person):
+            name = f" ({names[person.id]})" if person.id in names else ""
+            taken = desk.in_force.revocations.person(person.id)
+            show(f"{person.id}{name}  {'revoked' if taken else person.state}  {', '.join(person.roles) or 'no roles'}")
+            show_table([*([("revoked", spell_taken(taken))] if taken else []), *_key_rows(desk, person)])
 
 
 @people.command()
 def add(
-    person: Annotated[str, typer.Argument(help="an id that says nothing of the person's name to outsiders")],
-    key: Annotated[list[Path], typer.Option(help="public key file (.pub); repeat for more")],
-    role: Annotated[list[str] | None, typer.Option(help="role, such as developer or approver; repeat for more")] = None,
+    person: Annotated[
+        str, typer.Argument(metavar="PERSON", help="an id that says nothing of the person's name to outsiders")
+    ],
+    key: Annotated[
+        list[Path] | None, typer.Option(help="public key file (.pub); repeat for more; needed for somebody new")
+    ] = None,
+    role: Role = None,
     user_verification: Annotated[
         bool, typer.Option("--user-verification", help="demand the PIN of a FIDO key with each signature")
     ] = False,
+    json: Json = False,
 ) -> None:
     """Add a person to the draft, or give one more keys and roles."""
     with administration.editing() as desk:
-        lines = [administration.read_public_key(path) for path in key]
-        administration.add_person(desk.draft, person, lines, role or [], verified=user_verification)
-        desk.save()
-    note(f"{person} is in the draft; `sealwright policy propose` when it is complete")
+        lines = [administration.read_public_key(path) for path in key or []]
+        revocations = desk.in_force.revocations
+        in_draft.add(desk.draft, revocations, person, lines, role or [], verified=user_verification)
+        keep(desk, ("person", person), json=json)
 
 
 @people.command()
-def remove(person: str) -> None:
-    """Take a person out of the draft (of the policy to come; use revoke for a key that was lost)."""
+def remove(
+    person: PersonId,
+    key: Annotated[
+        list[str] | None,
+        typer.Option(help="take only this key: its .pub file or its fingerprint as `people list` shows it"),
+    ] = None,
+    role: Annotated[list[str] | None, typer.Option(help="take only this role; repeat for more")] = None,
+    json: Json = False,
+) -> None:
+    """Take a person out of the draft, or only some of their keys and roles.
+
+    This is of the policy to come; use revoke for a key that was lost.
+    """
     with administration.editing() as desk:
-        desk.draft.remove("person", person)
-        desk.save()
-    note(f"{person} is not in the draft any more")
+        in_draft.find(desk.draft, person)
+        if key or role:
+            in_draft.take_away(desk.draft, person, [_fingerprint(k) for k in key or []], role or [])
+        else:
+            desk.draft.remove("person", person)
+        keep(desk, ("person", person), json=json)
 
 
 @people.command()
 def revoke(
-    person: Annotated[str, typer.Argument(help="person id, or the fingerprint of one key with --key")],
-    reason: Annotated[str, typer.Option(help="why; kept with the signed document")],
+    person: Annotated[
+        str, typer.Argument(metavar="PERSON", help="person or pipeline id; with --key the fingerprint of one key")
+    ],
+    reason: Annotated[str, typer.Option(help="why; kept with the signed document, and shown to everybody")],
     key: Annotated[bool, typer.Option("--key", help="PERSON is the fingerprint of one authenticator")] = False,
+    json: Json = False,
 ) -> None:
-    """Revoke a person or one key at once: by a log entry, not by the next policy."""
+    """Revoke a person or one key at once and for ever: by a log entry, not by the next policy."""
     kind = RestrictionKind.REVOKE_AUTHENTICATOR if key else RestrictionKind.REVOKE_PERSON
-    with administration.editing() as desk:
+    with administration.reading() as desk:
         logged = administration.restrict(desk.settings, desk.api, kind, person, reason)
+    if json:
+        show_json({"kind": str(kind), "subject": person, "index": logged.index})
+        return
     show(f"done: {kind} {person} is at log index {logged.index}, inclusion proven")
 
 
 @people.command()
 def name(
-    person: str,
-    full_name: Annotated[str, typer.Argument(help="the name; leave out with --erase")] = "",
+    person: PersonId,
+    full_name: Annotated[str, typer.Argument(metavar="NAME", help="the name; leave out with --erase")] = "",
     contact: Annotated[str, typer.Option(help="e-mail address or telephone")] = "",
     erase: Annotated[bool, typer.Option("--erase", help="erase the name and contact")] = False,
+    json: Json = False,
 ) -> None:
     """Keep or erase the name behind a person id, in the server's directory alone."""
-    if not full_name and not erase:
-        raise RefusedError("no name given", code=Code.CONFLICT, hint="give NAME or --erase")
-    with administration.editing() as desk:
-        desk.api.post(
-            NamesAnswer,
-            "/v1/names",
-            NameBody(person=person, name=None if erase else full_name, contact=contact or None),
-        )
+    if bool(full_name) is erase:
+        said = "both a name and --erase" if erase else "no name"
+        raise RefusedError(f"{said} given", code=Code.CONFLICT, hint="give NAME or --erase")
+    with administration.reading() as desk:
+        listed = [n.person for n in desk.api.get(NamesAnswer, "/v1/names").names]
+        if erase and person not in listed:
+            raise RefusedError(f"the directory has no name for {person[:96]}", code=Code.NOT_FOUND)
+        administrators = [a.person for a in desk.in_force.root.administrators]
+        in_draft.check_known(desk.draft, person, [*administrators, *listed])
+        body = NameBody(person=person, name=None if erase else full_name, contact=contact or None)
+        desk.api.post(NamesAnswer, "/v1/names", body)
+    if json:
+        show_json({"person": person, "has_name": not erase})
+        return
     note(f"the directory has {'no name' if erase else 'a name'} for {person}")
+
+
+def _key_rows(desk: administration.Desk, person: Person) -> list[tuple[str, str]]:
+    rows = []
+    for authenticator in person.authenticators:
+        own = fingerprint(authenticator)
+        taken = desk.in_force.revocations.authenticator(own)
+        rows.append(("key", f"{own}  revoked, {spell_taken(taken)}" if taken else own))
+    return rows
+
+
+def _as_json(desk: administration.Desk, person: Person, name: str) -> dict[str, object]:
+    revocations, keys = desk.in_force.revocations, list(map(fingerprint, person.authenticators))
+    return {
+        "person": person.id,
+        "name": name,
+        "roles": list(person.roles),
+        "state": str(person.state),
+        "keys": keys,
+        "revoked": taken_json(revocations.person(person.id)),
+        "revoked_keys": {key: taken_json(taken) for key in keys if (taken := revocations.authenticator(key))},
+    }
+
+
+def _fingerprint(text: str) -> str:
+    """Read a fingerprint, or the public key file that somebody named instead."""
+    if re.fullmatch("[0-9a-f]{64}", text):
+        return text
+    return sshsig.parse_public_key(administration.read_public_key(Path(text))).fingerprint

@@ -10,16 +10,18 @@ from pathlib import Path
 from sealwright.client import settings as connection
 from sealwright.client.api import Api
 from sealwright.client.compose import new_restriction, sign_bytes, sign_document
+from sealwright.client.differences import Difference, between, of_roots
 from sealwright.client.drafts import Draft, load_draft
 from sealwright.client.files import read_small
 from sealwright.client.log_view import check_logged
+from sealwright.client.review import check_additions, notes_on
 from sealwright.client.settings import Settings
 from sealwright.client.standing import InForce, fetch
 from sealwright.core import records, sshsig
 from sealwright.core.digests import document_digest
 from sealwright.core.envelopes import SignedDocument
-from sealwright.core.errors import Code, ConfigurationError, FormatError, RefusedError
-from sealwright.policy.documents import Authenticator, Person, Policy, RestrictionKind, Root, State
+from sealwright.core.errors import Code, FormatError, RefusedError
+from sealwright.policy.documents import Policy, RestrictionKind, Root
 from sealwright.policy.fold import open_policy
 from sealwright.policy.roots import open_next_root
 from sealwright.policy.sections import load_complete
@@ -46,13 +48,24 @@ class Desk:
     api: Api
     in_force: InForce
     draft: Draft
-    is_new: bool
-    """Whether the draft was only begun now."""
+    stale: str = ""
+    """Why a draft that is kept was left out; empty when none was."""
 
     @property
-    def changes(self) -> list[tuple[str, str, str]]:
-        """What the draft changes: (added, changed or removed; kind; id)."""
-        return self.draft.changes(self.in_force.sections)
+    def changes(self) -> tuple[Difference, ...]:
+        """What the draft changes."""
+        return between(self.in_force.sections, self.draft.sections)
+
+    def change_of(self, kind: str, section_id: str) -> Difference | None:
+        """What the draft changes about one section."""
+        return next((d for d in self.changes if (d.kind, d.id) == (kind, section_id)), None)
+
+    def check(self) -> list[str]:
+        """Compile the draft as signer and server will, and say what else is odd about it."""
+        now = int(time.time())
+        sections = self.draft.check(self.in_force.root, self.in_force.root_digest, now=now)
+        check_additions(self.draft, self.in_force)
+        return notes_on(sections, self.in_force.revocations)
 
     def save(self) -> None:
         """Keep the draft."""
@@ -64,43 +77,44 @@ class Desk:
 @contextmanager
 def editing() -> Iterator[Desk]:
     """Connect, fetch what is in force and take up the draft, or begin one from the policy in force."""
-    settings = connection.load()
-    with settings.api() as api:
-        in_force = fetch(api, settings.trust)
-        draft, is_new = _draft(settings, in_force)
-        yield Desk(settings=settings, api=api, in_force=in_force, draft=draft, is_new=is_new)
-
-
-def _draft(settings: Settings, in_force: InForce) -> tuple[Draft, bool]:
-    path = connection.draft_path()
-    if path.is_file():
-        draft = load_draft(path, os.urandom)
-        if draft.instance != settings.trust.instance:
-            raise ConfigurationError(
-                f"{path} is a draft for another installation", setting="draft", hint="`sealwright policy discard`"
-            )
-        if draft.base_version != in_force.policy_version:
+    with reading() as desk:
+        if desk.stale:
             raise RefusedError(
-                f"the draft changes policy version {draft.base_version}, {in_force.policy_version} is in force",
+                desk.stale,
                 code=Code.CONFLICT,
                 hint="somebody changed the policy meanwhile: `sealwright policy discard`, then make the changes again",
             )
-        return draft, False
-    return Draft(
-        instance=settings.trust.instance,
-        base_version=in_force.policy_version,
-        sections=in_force.sections,
-        entropy=os.urandom,
-    ), True
+        yield desk
 
 
-def discard() -> bool:
-    """Throw the draft away; return whether there was one."""
+@contextmanager
+def reading() -> Iterator[Desk]:
+    """The same for looking and revoking: a draft that does not fit what is in force is left out, and no obstacle."""
+    settings = connection.load()
+    with settings.api() as api:
+        in_force = fetch(api, settings.trust)
+        fresh = Draft(
+            instance=settings.trust.instance,
+            base_version=in_force.policy_version,
+            sections=in_force.sections,
+            entropy=os.urandom,
+        )
+        draft, stale = _kept(settings, in_force)
+        yield Desk(settings=settings, api=api, in_force=in_force, draft=draft or fresh, stale=stale)
+
+
+def _kept(settings: Settings, in_force: InForce) -> tuple[Draft | None, str]:
+    """Return the draft that is kept, if it fits, and why not if it does not."""
     path = connection.draft_path()
     if not path.is_file():
-        return False
-    path.unlink()
-    return True
+        return None, ""
+    draft = load_draft(path, os.urandom)
+    if draft.instance != settings.trust.instance:
+        return None, f"{path} is a draft for another installation"
+    if draft.base_version != in_force.policy_version:
+        stale = f"the draft changes policy version {draft.base_version}, {in_force.policy_version} is in force"
+        return None, "" if draft.sections == in_force.sections else stale
+    return draft, ""
 
 
 def read_public_key(path: Path) -> str:
@@ -116,31 +130,6 @@ def read_public_key(path: Path) -> str:
     return sshsig.parse_public_key(" ".join(lines[0].split()[:2])).line()
 
 
-def add_person(draft: Draft, person: str, keys: Sequence[str], roles: Sequence[str], *, verified: bool) -> None:
-    """Add a person, or give one more keys and roles."""
-    old = draft.get(Person, person)
-    have = {a.key: a for a in old.authenticators} if old else {}
-    have.update({key: Authenticator(key=key, user_verification=verified) for key in keys})
-    if not have:
-        raise ConfigurationError(f"{person} has no key", setting="--key", hint="give --key FILE.pub")
-    draft.put(
-        records.load(
-            Person,
-            records.dump(
-                Person(
-                    type="person",
-                    format=1,
-                    salt="0" * 32,
-                    id=person,
-                    authenticators=tuple(have.values()),
-                    roles=tuple(sorted({*(old.roles if old else ()), *roles})),
-                    state=State.ACTIVE,
-                )
-            ),
-        )
-    )
-
-
 def propose(desk: Desk, *, renew: bool = False) -> ProposalAnswer:
     """Sign the draft's head and send it with its sections; ``renew`` proposes an unchanged policy for longer."""
     settings, now = desk.settings, int(time.time())
@@ -150,7 +139,7 @@ def propose(desk: Desk, *, renew: bool = False) -> ProposalAnswer:
             code=Code.CONFLICT,
             hint="edit people, products or keys first; --renew proposes the same policy with a later expiry",
         )
-    desk.draft.check(desk.in_force.root, desk.in_force.root_digest, now=now)
+    desk.check()
     head = desk.draft.head(desk.in_force.root_digest, now=now)
     signed = sign_document(head, instance=settings.trust.instance, identity=settings.identity, signer=desk.api.who())
     return desk.api.post(
@@ -176,6 +165,25 @@ def open_proposal(settings: Settings, api: Api, in_force: InForce, digest: str) 
     else:
         records.parse(Root, found.signed.document)
     return found
+
+
+def changes_of(in_force: InForce, proposal: ProposalAnswer) -> tuple[Difference, ...]:
+    """Return what a proposal changes in what is in force."""
+    if proposal.kind == "root":
+        return (of_roots(in_force.root, records.parse(Root, proposal.signed.document)),)
+    return between(in_force.sections, proposal.sections)
+
+
+def drop_applied(settings: Settings, applied: Sequence[ProposalAnswer]) -> bool:
+    """Remove the draft if that is what was applied; return whether there is one with something else in it."""
+    path = connection.draft_path()
+    if not path.is_file():
+        return False
+    draft = load_draft(path, os.urandom)
+    mine = draft.instance == settings.trust.instance and any(draft.sections == p.sections for p in applied)
+    if mine:
+        path.unlink()
+    return not mine
 
 
 def sign(settings: Settings, api: Api, proposal: ProposalAnswer) -> ProposalAnswer:

@@ -72,18 +72,6 @@ class Draft:
         """All sections, exact bytes, by kind and id."""
         return tuple(data for _, data in sorted(self._sections.items()))
 
-    def changes(self, base: tuple[bytes, ...]) -> list[tuple[str, str, str]]:
-        """Return what differs from ``base``: (added, changed or removed; kind; id)."""
-        old: dict[tuple[str, str], bytes] = {}
-        for data in base:
-            section = parse_section(data)
-            old[section.type, section.id] = data
-        new = self._sections
-        changes = [("added", *key) for key in new.keys() - old.keys()]
-        changes += [("removed", *key) for key in old.keys() - new.keys()]
-        changes += [("changed", *key) for key in new.keys() & old.keys() if new[key] != old[key]]
-        return sorted(changes)
-
     def head(self, root_digest: str, *, now: int, lifetime_seconds: int = POLICY_LIFETIME_SECONDS) -> Policy:
         """Return the unsigned head over the sections as they are."""
         digests = [document_digest(parse_section(data).type, self.instance, data) for data in self.sections]
@@ -117,6 +105,28 @@ class Draft:
         new = path.with_suffix(".new")
         new.write_bytes(data)
         new.replace(path)
+
+
+def discard(path: Path) -> Path | None:
+    """Put the draft aside; return the copy, which replaces an older one, or None when there was no draft."""
+    if not path.is_file():
+        return None
+    return path.replace(discarded_path(path))
+
+
+def take_up(path: Path) -> None:
+    """Take the draft that was discarded last up again; ``RefusedError`` where there is none, or another draft."""
+    copy = discarded_path(path)
+    if path.exists():
+        raise RefusedError("there is a draft already", code=Code.CONFLICT, hint="`sealwright policy discard`")
+    if not copy.is_file():
+        raise RefusedError("no draft was discarded", code=Code.NOT_FOUND)
+    copy.replace(path)
+
+
+def discarded_path(path: Path) -> Path:
+    """Return where the draft that was discarded last lies."""
+    return path.with_suffix(".discarded.json")
 
 
 def load_draft(path: Path, entropy: Callable[[int], bytes]) -> Draft:

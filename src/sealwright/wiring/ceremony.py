@@ -10,10 +10,10 @@ from pathlib import Path
 
 from sealwright.core.errors import ConfigurationError
 from sealwright.core.keys import Algorithm
-from sealwright.keystores.interface import Ceremony, CertificateTemplate, CreatedKey
-from sealwright.keystores.opening import create_partition, open_ceremony
+from sealwright.keystores.interface import Ceremony, CertificateTemplate, CreatedKey, Grade, check_size
+from sealwright.keystores.opening import FILES, create_partition, open_ceremony
 from sealwright.keystores.pkcs11_uri import SCHEME, parse_uri
-from sealwright.keystores.private_keys import PrivateKey
+from sealwright.keystores.private_keys import PrivateKey, check_importable
 from sealwright.keystores.secrets import Secret, read_secret
 from sealwright.policy.documents import Environment, KeyGrade, KeyProfile, Purpose, State
 from sealwright.wiring import configuration as settings
@@ -107,13 +107,34 @@ def create_key(configuration: Configuration, order: KeyOrder) -> KeyProfile:
 def import_key(
     configuration: Configuration, order: KeyOrder, key: PrivateKey, certificates: tuple[bytes, ...]
 ) -> KeyProfile:
-    """Take in a key that exists, such as the one burnt into fielded devices; it stays graded ``software``."""
+    """Take in a key that exists, such as the one burnt into fielded devices; it stays graded ``software``.
+
+    The same key again is no second one: its partition keeps it, also when the draft that named it was discarded.
+    """
+    public, ordered = check_importable(key, certificates)
     ceremony = _open(configuration, partition_name(order.profile))
     try:
-        created = ceremony.import_key(order.profile, key, certificates)
+        if any(listed.public_key == public for listed in ceremony.list_keys()):
+            created = CreatedKey(label=order.profile, public_key=public, grade=Grade.SOFTWARE, certificates=ordered)
+        else:
+            created = ceremony.import_key(order.profile, key, certificates)
     finally:
         ceremony.close()
     return _profile(order, created, "imported")
+
+
+def check_order(order: KeyOrder) -> None:
+    """Raise ``ConfigurationError`` for an order that no keystore could carry out, before anything is made for it."""
+    split_profile(order.profile)
+    check_size(order.algorithm, order.size_bits)
+
+
+def grade_of_new_keys(configuration: Configuration, profile: str, *, uri: str = "") -> KeyGrade:
+    """Return the grade that a key made under this name will have; the token's own word is read when it is made."""
+    name = partition_name(profile)
+    known = configuration.partitions.get(name)
+    place = known.uri if known else uri or configuration.keystore.partition(name).uri
+    return KeyGrade.SOFTWARE if place.startswith(FILES) else KeyGrade.HARDWARE_CLAIMED
 
 
 def partition_name(profile: str) -> str:

@@ -1,0 +1,134 @@
+"""What changes between two sets of policy sections, or two roots, as an administrator must see it before signing.
+
+Every member but the salt is spelled: what goes has a minus, what comes a plus.
+"""
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from sealwright.core import canonical, records
+from sealwright.core.keys import PublicKey
+from sealwright.policy.documents import Authenticator, KeyProfile, Person, Pipeline, QuorumGroup, Root, Scope, Section
+from sealwright.policy.sections import parse_section
+from sealwright.policy.signatures import fingerprint, ssh_key
+
+Change = Literal["added", "changed", "removed"]
+Spelled = dict[str, tuple[str, ...]]
+_TIMES = {"created", "expires", "support_until"}
+_UNSPELLED = {"type", "format", "salt", "id"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """One section that is not what it was."""
+
+    change: Change
+    kind: str
+    id: str
+    gone: tuple[tuple[str, str], ...]
+    """Member and value that were there and are not any more."""
+    new: tuple[tuple[str, str], ...]
+
+    def lines(self) -> list[str]:
+        """Spell the difference, a headline first."""
+        lines = [f"{self.change} {self.kind} {self.id}"]
+        for name in dict.fromkeys(name for name, _ in (*self.gone, *self.new)):
+            lines += [f"  - {name}: {value}" for member, value in self.gone if member == name]
+            lines += [f"  + {name}: {value}" for member, value in self.new if member == name]
+        if len(lines) == 1:
+            lines.append("  the same content with a new salt: votes that wait under its rules become void")
+        return lines
+
+
+def between(old: Iterable[bytes], new: Iterable[bytes]) -> tuple[Difference, ...]:
+    """Return what differs between two complete sets of sections, by kind and id."""
+    before, after = _by_key(old), _by_key(new)
+    return tuple(
+        _difference(*key, before.get(key), after.get(key))
+        for key in sorted(before.keys() | after.keys())
+        if before.get(key) != after.get(key)
+    )
+
+
+def of_roots(old: Root, new: Root) -> Difference:
+    """Return what the next root changes."""
+    gone, come = _compare(_spell_plain(old), _spell_plain(new))
+    return Difference(change="changed", kind="root", id=f"version {new.version}", gone=gone, new=come)
+
+
+def as_json(difference: Difference) -> dict[str, object]:
+    """Return a difference for programs."""
+    return {
+        "change": difference.change,
+        "kind": difference.kind,
+        "id": difference.id,
+        "gone": [{"member": name, "value": value} for name, value in difference.gone],
+        "new": [{"member": name, "value": value} for name, value in difference.new],
+    }
+
+
+def spell_quorum(group: QuorumGroup) -> str:
+    """Spell a quorum group: how many approvals, by whom, how many of them recomputed."""
+    recomputed = f", {group.recomputed} of them recomputed" if group.recomputed else ""
+    return f"{group.approvals} by {' or '.join(group.roles)}{recomputed}"
+
+
+def spell_authenticator(authenticator: Authenticator) -> str:
+    """Spell an SSH key: its kind and fingerprint, and whether its PIN is demanded."""
+    demanded = ", with user verification" if authenticator.user_verification else ""
+    return f"{ssh_key(authenticator.key).kind} {fingerprint(authenticator)}{demanded}"
+
+
+def _by_key(sections: Iterable[bytes]) -> dict[tuple[str, str], Section]:
+    return {(section.type, section.id): section for section in map(parse_section, sections)}
+
+
+def _difference(kind: str, section_id: str, old: Section | None, new: Section | None) -> Difference:
+    gone, come = _compare(_spell(old) if old else {}, _spell(new) if new else {})
+    change: Change = "added" if old is None else "removed" if new is None else "changed"
+    return Difference(change=change, kind=kind, id=section_id, gone=gone, new=come)
+
+
+def _compare(old: Spelled, new: Spelled) -> tuple[tuple[tuple[str, str], ...], tuple[tuple[str, str], ...]]:
+    gone, come = [], []
+    for name in dict.fromkeys((*old, *new)):
+        before, after = old.get(name, ()), new.get(name, ())
+        same = set(before) & set(after) if sorted(before) != sorted(after) else set[str]()
+        if before != after:
+            gone += [(name, value) for value in before if value not in same]
+            come += [(name, value) for value in after if value not in same]
+    return tuple(gone), tuple(come)
+
+
+def _spell(section: Section) -> Spelled:
+    spelled = _spell_plain(section)
+    match section:
+        case Person() | Pipeline():
+            spelled["authenticators"] = tuple(map(spell_authenticator, section.authenticators))
+        case KeyProfile():
+            spelled["public key"] = (PublicKey(section.public_key).fingerprint,)
+            spelled["certificates"] = tuple(
+                f"SHA-256 {hashlib.sha256(der).hexdigest()}" for der in section.certificates
+            )
+        case Scope():
+            spelled["quorum"] = tuple(map(spell_quorum, section.quorum)) or ("no approval needed",)
+        case _:
+            pass
+    return spelled
+
+
+def _spell_plain(record: Any) -> Spelled:
+    members: Mapping[str, Any] = records.dump(record)
+    return {
+        name.replace("_", " "): _spell_member(name, value) for name, value in members.items() if name not in _UNSPELLED
+    }
+
+
+def _spell_member(name: str, value: Any) -> tuple[str, ...]:
+    if name in _TIMES:
+        return (datetime.fromtimestamp(value, UTC).strftime("%Y-%m-%d %H:%M:%S UTC"),)
+    parts: Sequence[Any] = value if isinstance(value, list) else [value]
+    return tuple(part if isinstance(part, str) else canonical.encode(part).decode() for part in parts)
