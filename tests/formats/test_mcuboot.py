@@ -325,7 +325,11 @@ KEYHASH, HASH, SIGNATURE = (Kind.KEYHASH, bytes(32)), (Kind.SHA256, b""), (Kind.
     ("entries", "protected", "reason"),
     [
         ([HASH, KEYHASH, SIGNATURE, (Kind.SEC_CNT, bytes(4))], None, "SHA256, KEYHASH, ED25519, SEC_CNT; accepted"),
-        ([HASH, KEYHASH, SIGNATURE, KEYHASH, SIGNATURE], None, "accepted are one hash, KEYHASH or PUBKEY, and one signature"),
+        (
+            [HASH, KEYHASH, SIGNATURE, KEYHASH, SIGNATURE],
+            None,
+            "accepted are one hash, KEYHASH or PUBKEY, and one signature",
+        ),
         ([KEYHASH, HASH, SIGNATURE], None, "accepted are one hash, KEYHASH or PUBKEY, and one signature"),
         ([HASH, KEYHASH, (0x00A0, b"vendor"), SIGNATURE], None, "0x00a0"),
         ([HASH, KEYHASH, (Kind.ECDSA224, bytes(56))], None, "ECDSA224"),

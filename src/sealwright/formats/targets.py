@@ -98,6 +98,40 @@ MCUBOOT_BUILDS = {
     for name, (algorithm, bits, option) in _MCUBOOT_KEYS.items()
 }
 
+_ESP32_RSA = frozenset({Algorithm.RSA_PSS_SHA256})
+_ESP32_RSA_OR_P256 = frozenset({Algorithm.RSA_PSS_SHA256, Algorithm.ECDSA_P256_SHA256})
+_ESP32_P384 = frozenset({Algorithm.ECDSA_P384_SHA384})
+
+
+def _esp32(name: str, chip: int, algorithms: frozenset[Algorithm], blocks: int, known: str) -> TargetProfile:
+    return TargetProfile(
+        name=name,
+        description=f"Secure Boot v2, {known}; no chip was tried.",
+        formats=frozenset({"esp32-secure-boot-v2"}),
+        algorithms=algorithms,
+        key_sizes_bits=frozenset({3072, 256, 384}),
+        limits={"chip": str(chip), "blocks": str(blocks)},
+    )
+
+
+_DOCUMENTED = "as the ESP-IDF documentation says"
+_SHA384 = "with SECURE_BOOT_SHA384_EN burnt, as the source of ESP-IDF 6.0 says (its documentation is silent)"
+ESP32_CHIPS = (
+    _esp32("esp32-v3.0", 0, _ESP32_RSA, 1, f"from chip revision v3.0 (ECO3), {_DOCUMENTED}"),
+    _esp32("esp32-s2", 2, _ESP32_RSA, 3, _DOCUMENTED),
+    _esp32("esp32-s3", 9, _ESP32_RSA, 3, _DOCUMENTED),
+    _esp32("esp32-c3", 5, _ESP32_RSA, 3, f"from chip revision v0.3 (ECO3), {_DOCUMENTED}"),
+    _esp32("esp32-c2", 12, frozenset({Algorithm.ECDSA_P256_SHA256}), 1, f"{_DOCUMENTED} (P-192 is not signed here)"),
+    # One scheme per device: which of the two is burnt into it.
+    _esp32("esp32-c6", 13, _ESP32_RSA_OR_P256, 3, _DOCUMENTED),
+    _esp32("esp32-h2", 16, _ESP32_RSA_OR_P256, 3, _DOCUMENTED),
+    _esp32("esp32-p4", 18, _ESP32_RSA_OR_P256, 3, _DOCUMENTED),
+    _esp32("esp32-p4-sha384", 18, _ESP32_P384, 3, _SHA384),
+    # Its ECDSA "is not functional for certain input vectors" until a later chip revision: RSA alone.
+    _esp32("esp32-c5", 23, _ESP32_RSA, 3, f"{_DOCUMENTED} (which warns of this chip's ECDSA)"),
+    _esp32("esp32-c5-sha384", 23, _ESP32_P384, 3, f"{_SHA384} and a chip revision whose ECDSA works"),
+)
+
 TARGETS: dict[str, TargetProfile] = {
     target.name: target
     for target in (
@@ -112,5 +146,6 @@ TARGETS: dict[str, TargetProfile] = {
         OSSLSIGNCODE_2_9,
         MCUBOOT,
         *MCUBOOT_BUILDS.values(),
+        *ESP32_CHIPS,
     )
 }
