@@ -76,8 +76,14 @@ def variables(folder: Path, *changes: str) -> Path:
     return out
 
 
-def boot(application: bytes, store: Path, files: Mapping[str, bytes] | None = None, done: str = DONE) -> Boot:
-    """Start ``application`` as EFI/BOOT/BOOTX64.EFI with a copy of the store; ends at ``done`` or a refusal."""
+def boot(
+    application: bytes,
+    store: Path,
+    files: Mapping[str, bytes] | None = None,
+    done: str = DONE,
+    refused: tuple[str, ...] = REFUSED,
+) -> Boot:
+    """Start ``application`` as EFI/BOOT/BOOTX64.EFI with a copy of the store; ends at ``done`` or ``refused``."""
     with tempfile.TemporaryDirectory() as folder:
         volume, copy = Path(folder) / "volume", Path(folder) / "variables.fd"
         (volume / "EFI" / "BOOT").mkdir(parents=True)
@@ -89,7 +95,7 @@ def boot(application: bytes, store: Path, files: Mapping[str, bytes] | None = No
             _machine(copy, volume), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
         ) as qemu:
             try:
-                return Boot(_listen(qemu, (done, *REFUSED)))
+                return Boot(_listen(qemu, (done, *refused)))
             finally:
                 qemu.kill()
 

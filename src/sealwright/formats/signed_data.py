@@ -102,8 +102,8 @@ def _read(outer: Any) -> SignedData:
     content = encapsulated["content"]
     if attributes["content_type"].dotted != encapsulated["content_type"].dotted:
         raise FormatError("CMS content type differs between content and signed attributes")
-    certificate = _certificate(signed["certificates"], signer["sid"])
-    algorithm = _algorithm(digest_algorithm, signer["signature_algorithm"])
+    certificate = certificate_of(signed["certificates"], signer["sid"])
+    algorithm = algorithm_of(digest_algorithm, signer["signature_algorithm"])
     return SignedData(
         content_type=encapsulated["content_type"].dotted,
         content=None if isinstance(content, core.Void) else _only(content).dump(),
@@ -137,7 +137,7 @@ def _attributes(found: Any) -> dict[str, Any]:
     return values
 
 
-def _certificate(certificates: Any, sid: Any) -> Certificate:
+def certificate_of(certificates: Any, sid: Any) -> Certificate:
     """Find the one certificate that the signer names, wherever in the set it stands."""
     if sid.name != "issuer_and_serial_number":
         raise FormatError("CMS signer is not named by issuer and serial number")
@@ -165,7 +165,8 @@ def _seconds(time: Any) -> int | None:
     return None if time is None else int(time.native.timestamp())
 
 
-def _algorithm(digest_algorithm: str, found: Any) -> Algorithm | None:
+def algorithm_of(digest_algorithm: str, found: Any) -> Algorithm | None:
+    """Return which of our algorithms a SignerInfo names; None where it is none of ours."""
     if found["algorithm"].native == f"{digest_algorithm}_rsa":  # as good as rsaEncryption (RFC 5754, section 3.2)
         found = signature_identifier(Algorithm.RSA_PKCS1_SHA256)
     matching = (a for a in Algorithm if digest_name(a) == digest_algorithm)

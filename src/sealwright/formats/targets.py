@@ -24,7 +24,7 @@ UEFI_KEY_SIZES = frozenset({2048, 3072, 4096})
 OVMF = TargetProfile(
     name="ovmf",
     description="edk2 for virtual machines: any one signature of several may match db; ECDSA is refused.",
-    formats=frozenset({"uefi-pe"}),
+    formats=frozenset({"uefi-pe", "uefi-variable"}),
     algorithms=UEFI_ALGORITHMS,
     key_sizes_bits=UEFI_KEY_SIZES,
 )
