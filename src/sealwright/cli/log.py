@@ -6,13 +6,14 @@ from typing import Annotated, Any
 
 import typer
 
+from sealwright.cli.drafting import spell_taken, taken_json
 from sealwright.cli.output import note, show, show_json, show_table, utc
 from sealwright.cli.typed import noun
-from sealwright.client import log_mirror, log_view, settings
+from sealwright.client import log_mirror, log_view, revocations, settings, standing
 from sealwright.client.log_view import Head, ProvenEntry
 from sealwright.client.outputs import Outputs
 from sealwright.core import canonical, records
-from sealwright.policy.entries import Entry, GrantingEntry
+from sealwright.policy.entries import Entry, GrantingEntry, RestrictionEntry
 
 log = noun("the log: its head, its entries, proofs")
 Json = Annotated[bool, typer.Option("--json", help="print the result as JSON")]
@@ -38,16 +39,18 @@ def show_entry(index: Index, json: Json = False) -> None:
     chosen = settings.load()
     with chosen.api() as api:
         proven = log_view.entry(api, chosen.trust, index)
-    entry = proven.entry
+        entry = proven.entry
+        taken = standing.restriction(api, chosen.trust, index) if isinstance(entry, RestrictionEntry) else None
     if json:
-        show_json({"index": index, "size": proven.head.checkpoint.size, **_entry_json(entry, proven.data)})
+        why = {"restriction": taken_json(taken)} if taken else {}
+        show_json({"index": index, "size": proven.head.checkpoint.size, **_entry_json(entry, proven.data), **why})
         return
     show(f"entry {index} of {proven.head.checkpoint.size}: {log_view.kind_of(entry) if entry else 'garbage'}")
     if entry is None:
         show(canonical.to_base64(proven.data))
         note("nobody who follows the log takes this for anything")
         return
-    show_table(_entry_rows(entry))
+    show_table([*_entry_rows(entry), *([("why", spell_taken(taken))] if taken else [])])
 
 
 @log.command()
@@ -55,7 +58,8 @@ def verify(json: Json = False) -> None:
     """Follow the whole log as a signer does: hashes, signature, root, policy, sessions, restrictions."""
     chosen = settings.load()
     with chosen.api() as api:
-        report = log_view.verify(api, chosen.trust, _progress)
+        report = log_view.verify(api, chosen.trust, progress)
+        revocations.check_complete(standing.fetch(api, chosen.trust).revocations, report.state)
     root, policy = report.state.root, report.state.policy
     if json:
         show_json(
@@ -87,7 +91,7 @@ def mirror(
     """Keep a copy of the log: follow it as `log verify` does, and write entries and checkpoint (C2SP tlog-tiles)."""
     chosen = settings.load()
     with chosen.api() as api:
-        report, old_size = log_mirror.mirror(api, chosen.trust, directory, _progress)
+        report, old_size = log_mirror.mirror(api, chosen.trust, directory, progress)
     if json:
         show_json({"verified": True, **_head_json(report.head), "directory": str(directory), "kept": old_size})
         return
@@ -122,7 +126,7 @@ def proof(
         show(str(output))
 
 
-def _progress(done: int, size: int) -> None:
+def progress(done: int, size: int) -> None:
     if sys.stderr.isatty():
         print(f"\r{done} of {size} entries", end="\n" if done == size else "", file=sys.stderr)
 

@@ -18,10 +18,10 @@ from sealwright.core.errors import Code, FormatError, RefusedError, Verification
 from sealwright.evidence.bundle import TrustFile
 from sealwright.policy.documents import Authenticator, Person, Pipeline, Restriction, RestrictionKind, Root, Vote
 from sealwright.policy.entries import RestrictionEntry
-from sealwright.policy.fold import Restrictions
+from sealwright.policy.fold import LogState, Restrictions
 from sealwright.policy.sections import Sections
 from sealwright.policy.signatures import Namespace, the_envelope, verify_envelope
-from sealwright.service.restrictions_log import LoggedRestriction, RestrictionsAnswer
+from sealwright.service.restrictions_log import REVOCATIONS, LoggedRestriction, RestrictionsAnswer
 
 Document = Literal["signed", "unchecked", "missing"]
 """``unchecked``: the key of its author is not in force any more, or the signature is not theirs."""
@@ -88,6 +88,17 @@ def fetch_one(api: Api, trust: TrustFile, index: int, root: Root, sections: Sect
         if one.index == index:
             return one
     raise VerificationError(f"the server answered without the restriction at log index {index}")
+
+
+def check_complete(shown: Revocations, state: LogState) -> None:
+    """Compare with the log as it was followed: ``VerificationError`` where the server left a revocation out."""
+    for kind in REVOCATIONS:
+        for subject, index in state.restrictions.by_kind[kind].items():
+            if shown.find(kind, subject) is None:
+                raise VerificationError(
+                    f"the server does not show that the log holds {kind} {subject[:96]} at index {index}",
+                    code=Code.LOG_INCONSISTENT,
+                )
 
 
 def _opened(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from sealwright.client import revocations
 from sealwright.client.api import Api
-from sealwright.client.revocations import Revocations
+from sealwright.client.revocations import Revocations, Taken
 from sealwright.core.errors import Code, RefusedError, VerificationError
 from sealwright.evidence.bundle import TrustFile
 from sealwright.policy.authorise import Standing
@@ -69,6 +69,13 @@ def fetch(api: Api, trust: TrustFile) -> InForce:
         ),
         revocations=revoked,
     )
+
+
+def restriction(api: Api, trust: TrustFile, index: int) -> Taken:
+    """Return the restriction at a log index, with what its document says."""
+    in_force = fetch(api, trust)
+    sections = in_force.standing.sections if in_force.standing else None
+    return revocations.fetch_one(api, trust, index, in_force.root, sections)
 
 
 def needed(in_force: InForce) -> Standing:
