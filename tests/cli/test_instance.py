@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 from tests.conftest import require_tool
-from tests.simulators.live import Live, free_port, make_identity
+from tests.simulators.live import Live, make_identity
 from tests.simulators.softhsm import SoftHsm
 
 from sealwright.cli.main import main
@@ -58,6 +58,15 @@ def test_init_speaks_json(capsys, tmp_path, ada):
     value = json.loads(out)
     assert value["instance"] == configuration.load(tmp_path / "i").instance
     assert value["url"] == "http://127.0.0.1:8123"
+
+
+@pytest.mark.parametrize(("host", "url"), [("0.0.0.0", "http://127.0.0.1:8710"), ("::", "http://[::1]:8710")])  # noqa: S104
+def test_init_everywhere_says_an_address_that_can_be_connected_to(capsys, tmp_path, ada, host, url):
+    code, out, err = init(capsys, tmp_path / "i", ada, "--host", host)
+    assert code == 0
+    assert f"sealwright connect {url} --trust" in out
+    assert "from other machines it is http://NAME-OF-THIS-MACHINE:8710" in err
+    assert "without TLS" in err
 
 
 def test_init_for_production_wants_two_administrators(capsys, tmp_path, ada):
@@ -169,9 +178,12 @@ def test_backup_and_restore(capsys, tmp_path):
     code, out, _ = run(capsys, "restore", tmp_path / "b", tmp_path / "r", "--replacing", folder)
     assert code == 0
     assert "put back" not in out
+    assert f"{folder} cannot go on" in out
     assert f"then: sealwright doctor {tmp_path}/r" in out
     assert run(capsys, "doctor", tmp_path / "r")[0] == 0
-    assert run(capsys, "doctor", folder)[0] == 1
+    code, _, err = run(capsys, "doctor", folder)
+    assert code == 78
+    assert f"{folder} was replaced by {tmp_path}/r" in err
 
 
 def test_up_shows_how_to_connect_when_both_serve(capsys, tmp_path, monkeypatch):
@@ -180,4 +192,3 @@ def test_up_shows_how_to_connect_when_both_serve(capsys, tmp_path, monkeypatch):
     code, out, _ = run(capsys, "up", live.folder / "i")
     assert code == 0
     assert f"serves at {live.configuration.url}" in out
-    assert free_port() != live.configuration.port

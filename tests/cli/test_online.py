@@ -102,6 +102,72 @@ def test_who_is_not_connected_is_told_how_to(terminal, command):
     assert terminal.run("nobody", *shlex.split(command), "--json").json["error"]["code"] == "configuration"
 
 
+def test_a_server_that_starts_is_waited_for(terminal, live, tmp_path):
+    live.kill("server")
+    starter = threading.Timer(1.5, live.start, ["server"])
+    starter.start()
+    try:
+        command = ("connect", live.configuration.url, "--trust", live.configuration.trust_file)
+        said = terminal.run("ada", *command, "--identity", live.identities["ada"], "--wait", "30s")
+    finally:
+        starter.join()
+    assert (said.code, said.err.count("error")) == (0, 0)
+
+
+# -- a newer trust file
+
+
+def test_a_trust_file_is_brought_up_to_date_and_verifies_what_is_signed_then(terminal, live, image, tmp_path):
+    held, newer = live.configuration.trust_file.read_bytes(), tmp_path / "newer.json"
+    fingerprint = terminal.good("ada", "key", "show", "router/production/1", "--json").json["fingerprint"]
+    said = terminal.good("ada", "connect", "--refresh", "-o", newer, "--json").json
+    assert live.configuration.trust_file.read_bytes() == held
+    head = terminal.good("ada", "log", "head", "--json").json
+    assert (said["size"], said["distrusted"]) == (head["size"], [])
+    assert said["policy_version"] > 0
+    request = terminal.sign(image)
+    approve(terminal, request, image)
+    terminal.good("ada", "request", "fetch", request, image, "--wait", "30")
+    terminal.good("dan", "verify", image, "--trust", newer)
+    terminal.good("ada", "connect", "--refresh", "-o", newer, "--distrust", fingerprint)
+    said = terminal.run("dan", "verify", image, "--trust", newer)
+    assert said.code == DIFFERENT
+    assert f"key {fingerprint} is distrusted by the trust file" in said.err
+    terminal.good("dan", "verify", image, "--trust", live.configuration.trust_file)
+
+
+def test_what_was_distrusted_stays_so(terminal, live, tmp_path):
+    terminal.trust = tmp_path / "mine.json"
+    terminal.trust.write_bytes(live.configuration.trust_file.read_bytes())
+    terminal.good("ada", "connect", "--refresh", "--distrust", "ab" * 32)
+    assert "1 key" in terminal.good("ada", "connect", "--refresh").out
+    assert terminal.good("ada", "connect", "--refresh", "--json").json["distrusted"] == ["ab" * 32]
+
+
+def test_no_trust_file_is_made_newer_by_another_installations_server(terminal, live, tmp_path):
+    trust = canonical.decode(live.configuration.trust_file.read_bytes().rstrip(b"\n"))
+    for change in ({"roots": ["2" * 64]}, {"as_of": {**trust["as_of"], "root_hash": "3" * 64}}):
+        terminal.trust = tmp_path / "held.json"
+        terminal.trust.write_bytes(canonical.encode({**trust, **change}))
+        before = terminal.trust.read_bytes()
+        assert terminal.run("ada", "connect", "--refresh").code in (REFUSED, DIFFERENT)
+        assert terminal.trust.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ("--refresh http://a", "--refresh uses the connection that is kept"),
+        ("http://a", "is missing"), ("", "is missing"),
+        ("--refresh --distrust x", "'x' is no fingerprint of a key"), ("--distrust x", "belong to --refresh"),
+    ],
+)  # fmt: skip
+def test_what_does_not_go_together_when_connecting_is_said(terminal, arguments, words):
+    said = terminal.run("ada", "connect", *shlex.split(arguments))
+    assert said.code == USAGE
+    assert words in said.err
+
+
 # -- sign and fetch
 
 

@@ -357,7 +357,7 @@ def test_an_old_copy_of_the_database_is_refused_by_the_server_and_with_its_guard
     refused = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
     assert refused.returncode == 77
     assert "were published" in refused.stderr
-    assert "successor log" in refused.stderr
+    assert "put the newest database back" in refused.stderr
     entries_of(live)  # it can still be read and adds up
 
     shutil.rmtree(configuration.guard)

@@ -39,7 +39,7 @@ def test_a_restored_backup_that_lacks_published_entries_is_refused(place, tmp_pa
     with pytest.raises(RefusedError, match="log has 300 entries, but 301 were published") as refused:
         place.open()
     assert refused.value.code is Code.LOG_INCONSISTENT
-    assert "successor log" in refused.value.hint
+    assert "put the newest database back" in refused.value.hint
     with LogReader(place.database) as reader:  # reading it is no harm
         verify(reader, place, entries(300))
     put_back(tmp_path / "newest.sqlite", place)

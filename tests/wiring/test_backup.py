@@ -118,9 +118,27 @@ def test_the_newest_state_goes_on_in_place_of_the_old_installation(live, tmp_pat
     made, missing = backup.restore(tmp_path / "b", tmp_path / "r", replacing=tmp_path / "i")
     assert missing == []
     assert made == settings.load(tmp_path / "r")
+    (tmp_path / "i" / settings.REPLACED).unlink()  # it only says so; what keeps the old one from going on:
     with pytest.raises(RefusedError, match="nobody knows how far this log was published"):
-        grow(live)  # the old one cannot go on beside it
+        grow(live)
     goes_on(live, tmp_path / "r")
+
+
+def test_the_installation_that_was_replaced_says_by_which(live, tmp_path):
+    backup.back_up(live.configuration, tmp_path / "b", with_keys=False)
+    backup.restore(tmp_path / "b", tmp_path / "r", replacing=tmp_path / "i")
+    with pytest.raises(ConfigurationError, match=f"{tmp_path}/i was replaced by {tmp_path}/r: guard and signer memory"):
+        settings.load(tmp_path / "i")
+    assert settings.load(tmp_path / "r").folder == tmp_path / "r"
+
+
+@pytest.mark.parametrize("place", ["b", "server/b", "new/folder/b"])
+def test_no_backup_goes_into_the_instance_itself(live, tmp_path, place):
+    before = sorted((tmp_path / "i").rglob("*"))
+    with pytest.raises(RefusedError, match="lies inside the instance") as refused:
+        backup.back_up(live.configuration, tmp_path / "i" / place, with_keys=False)
+    assert refused.value.code is Code.CONFLICT
+    assert sorted((tmp_path / "i").rglob("*")) == before
 
 
 def test_the_newest_state_goes_on_with_a_lost_machine_when_somebody_vouches_for_it(live, tmp_path):

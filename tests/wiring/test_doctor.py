@@ -3,6 +3,7 @@
 import hashlib
 import os
 import shutil
+import socket
 import sqlite3
 import time
 from dataclasses import replace
@@ -114,6 +115,10 @@ BROKEN = [
     (chmod("server", 0o755), Level.PROBLEM, "files", "others can look into"),
     (chmod("signer/identity", 0o644), Level.PROBLEM, "files", "others can read"),
     (remove("server/log-key"), Level.PROBLEM, "files", "is missing"),
+    (overwrite("server/log-key", b"not hex"), Level.PROBLEM, "identity", "log-key does not hold 32 bytes in hex"),
+    (overwrite("server/log-key", b"\xff\x00"), Level.PROBLEM, "identity", "log-key does not hold 32 bytes in hex"),
+    (overwrite("server/log-key", b"11" * 32), Level.PROBLEM, "identity", "log-key is not the one that the root names"),
+    (overwrite("signer/identity", b"22" * 32), Level.PROBLEM, "identity", "identity is not the one that the root"),
     (remove("guard/*.guard"), Level.PROBLEM, "log", "nobody knows how far this log was published"),
     (overwrite("guard/*.guard", b"x"), Level.PROBLEM, "log", "is damaged"),
     (overwrite("signer/head", bytes(8192)), Level.PROBLEM, "log", "head is damaged"),
@@ -141,6 +146,27 @@ def test_what_is_broken_is_found_with_its_remedy(folder, breaking, level, subjec
     bad = [f for f in findings if f.is_bad]
     assert any((f.level, f.subject) == (level, subject) and message in f.found for f in bad), bad
     assert all(f.remedy for f in bad)
+
+
+def test_a_port_that_somebody_else_has_is_found(folder):
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        setting(port=port)(folder)
+        ((level, subject, text),) = found(folder)
+    assert (level, subject) == (Level.PROBLEM, "server")
+    assert text == f"nothing can listen on 127.0.0.1 port {port}: Address already in use"
+    assert found(folder) == []
+
+
+def test_an_answer_by_another_installation_is_not_taken_for_ours(folder, tmp_path):
+    other = Live(tmp_path / "other").make().start()
+    try:
+        setting(port=other.configuration.port)(folder)
+        ((level, subject, text),) = found(folder)
+        assert (level, subject) == (Level.PROBLEM, "server")
+        assert "Address already in use" in text
+    finally:
+        other.kill()
 
 
 def test_a_key_that_is_gone_from_its_partition_is_found(folder):

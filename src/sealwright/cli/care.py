@@ -75,6 +75,8 @@ def restore(
         from sealwright.wiring import backup as backups
     made, missing = backups.restore(source, folder, replacing=replacing, as_of=parse_as_of(as_of) if as_of else None)
     show(f"restored into {made.folder}")
+    if replacing is not None:
+        show(f"{replacing} cannot go on: guard and signer memory were moved, secrets and keys copied from it")
     for path in missing:
         show(f"put back, mode 0600: {path}")
     show(f"then: sealwright doctor {shlex.quote(str(made.folder))}")

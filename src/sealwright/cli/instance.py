@@ -35,7 +35,9 @@ def init(
     administrator: Annotated[
         list[str], typer.Option(metavar="NAME=IDENTITY", help="administrator and SSH key file; once for each")
     ],
-    threshold: Annotated[int, typer.Option(help="administrators that must sign; default 1, in production 2")] = 0,
+    threshold: Annotated[
+        int, typer.Option(show_default="1; with --grade production 2", help="administrators that must sign")
+    ] = 0,
     grade: Annotated[Grade, typer.Option(help="how serious this installation is")] = Grade.EVALUATION,
     host: Annotated[str, typer.Option(help="address the server listens on")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="port the server listens on")] = DEFAULT_PORT,
@@ -187,5 +189,7 @@ def _show_made(made: "Configuration", founding: "Founding", identities: dict[str
         "sealwright policy propose; sealwright policy apply",
     ):
         show(f"  {command}")
-    if not made.host.startswith("127.") and made.tls_certificate is None:
+    if made.is_everywhere:
+        note(f"from other machines it is http://NAME-OF-THIS-MACHINE:{made.port}; give them the trust file, too")
+    if made.host not in ("localhost", "::1") and not made.host.startswith("127.") and made.tls_certificate is None:
         note(f"the server will listen on {made.host} without TLS: set server.tls_certificate and server.tls_key")

@@ -1,16 +1,20 @@
 """Tries a connection out and keeps it if it works."""
 
+import time
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from sealwright.client import settings
+from sealwright.client.api import Api
 from sealwright.client.log_view import head
 from sealwright.client.settings import Settings
 from sealwright.client.standing import fetch
-from sealwright.core.errors import ConfigurationError
+from sealwright.core.errors import ConfigurationError, UnavailableError
 from sealwright.policy.documents import Person, Pipeline
+
+RETRY_SECONDS = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,12 +32,15 @@ class Connected:
     """Whether nobody in between can listen: https, or this machine."""
 
 
-def connect(url: str, trust: Path, identity: Path) -> Connected:
-    """Log in, check what is in force and the log against the trust file, and keep the connection."""
+def connect(url: str, trust: Path, identity: Path, *, wait_seconds: float = 0) -> Connected:
+    """Log in, check what is in force and the log against the trust file, and keep the connection.
+
+    A server that does not answer yet is waited for.
+    """
     is_private = _check_url(url)
     tried = Settings(url=url, trust_path=trust, trust=settings.load_trust(trust), identity=identity)
     with tried.api() as api:
-        person = api.who()
+        person = _who(api, time.monotonic() + wait_seconds)
         in_force = fetch(api, tried.trust)
         head(api, tried.trust)
     sections = in_force.standing.sections if in_force.standing else None
@@ -48,6 +55,16 @@ def connect(url: str, trust: Path, identity: Path) -> Connected:
         kept_in=settings.save(url, trust, identity),
         is_private=is_private,
     )
+
+
+def _who(api: Api, deadline: float) -> str:
+    while True:
+        try:
+            return api.who()
+        except UnavailableError:
+            if time.monotonic() >= deadline:
+                raise
+            time.sleep(RETRY_SECONDS)
 
 
 def _check_url(url: str) -> bool:

@@ -94,7 +94,24 @@ def save(url: str, trust: Path, identity: Path, environment: Mapping[str, str] =
 def load_trust(path: Path) -> TrustFile:
     """Read a trust file."""
     data = read_small(path, max_bytes=MAX_TRUST_BYTES, what="trust file")
-    return records.parse(TrustFile, data.rstrip(b"\n"), max_bytes=MAX_TRUST_BYTES)
+    try:
+        return records.parse(TrustFile, data.rstrip(b"\n"), max_bytes=MAX_TRUST_BYTES)
+    except FormatError as e:
+        raise FormatError(
+            f"{path} is no trust file: {e.message}", code=e.code, hint="`sealwright init` makes it as trust.json"
+        ) from None
+
+
+def save_trust(path: Path, trust: TrustFile) -> None:
+    """Write a trust file; it changes as a whole or not."""
+    draft = path.with_name(f".{path.name}.new")
+    try:
+        draft.write_bytes(records.serialise(trust))
+        draft.replace(path)
+    except OSError as e:
+        raise ConfigurationError(
+            f"{path} cannot be written: {e.strerror}", setting="output", hint="name another file with -o"
+        ) from None
 
 
 def _kept(path: Path) -> ConnectionFile | None:

@@ -60,7 +60,7 @@ class Follower:
                     raise RefusedError(
                         f"the log differs from the one followed up to size {self.head.size}",
                         code=Code.LOG_INCONSISTENT,
-                        hint="the log was forked or restored from a backup; a new root opens a successor log",
+                        hint="the log was forked, or restored from a backup: docs/operate/backup.md",
                     )
             if checkpoint:
                 self._confirm(checkpoint)
@@ -90,7 +90,7 @@ class Follower:
             raise RefusedError(
                 f"the log has {size} entries, {self.head.size} were followed before",
                 code=Code.LOG_INCONSISTENT,
-                hint="the log was truncated or restored from a backup; a new root opens a successor log",
+                hint="the log was truncated, or restored from a backup: docs/operate/backup.md",
             )
         if size > self.head.size:
             now, witnessed = self.now(), max(opened.witness_times.values(), default=0)

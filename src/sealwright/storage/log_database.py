@@ -48,7 +48,7 @@ def translated(path: Path) -> Iterator[None]:
         raise VerificationError(
             f"log database {path.name} is damaged: {e}",
             code=Code.LOG_INCONSISTENT,
-            hint="keep the file; restore a copy that is not older than the guard, or open a successor log",
+            hint="keep the file; restore a copy that is not older than the guard: docs/operate/backup.md",
         ) from e
 
 

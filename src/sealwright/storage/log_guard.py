@@ -87,6 +87,18 @@ def read_note(path: Path) -> bytes:
         raise _missing(path) from None
 
 
+def is_locked(path: Path) -> bool:
+    """Whether a process has this guard; changes nothing."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
 def _missing(path: Path) -> RefusedError:
     return RefusedError(
         f"guard {path} is missing, so nobody knows how far this log was published",
@@ -96,8 +108,8 @@ def _missing(path: Path) -> RefusedError:
 
 
 SUCCESSOR_HINT = (
-    "a restored copy must not continue a log: put the newest database back, or open a successor log whose first entry "
-    "holds the last checkpoint of this one"
+    "a restored copy must not continue a log: put the newest database back; if there is none, keep this one for "
+    "verifications and make a new installation: docs/operate/backup.md"
 )
 
 

@@ -74,6 +74,12 @@ def back_up(configuration: Configuration, destination: Path, *, with_keys: bool)
     """Copy a running or stopped installation into a new folder, which appears whole or not at all."""
     if destination.exists():
         raise RefusedError(f"{destination} exists", code=Code.CONFLICT, hint="name a new folder for the backup")
+    if destination.resolve().is_relative_to(configuration.folder):
+        raise RefusedError(
+            f"{destination} lies inside the instance, and would be lost with it",
+            code=Code.CONFLICT,
+            hint="name a folder elsewhere, best on another disk",
+        )
     draft = destination.with_name(f".{destination.name}.new")
     shutil.rmtree(draft, ignore_errors=True)  # of a backup that was cut short
     (draft / "server").mkdir(mode=0o700, parents=True)
@@ -142,7 +148,7 @@ def restore(
     read_backup(source)
     with ExitStack() as undo:
         old = settings.load(replacing) if replacing is not None else None
-        taken_over = _take_over(old, undo) if old is not None else (lambda: None)
+        taken_over = _take_over(old, folder, undo) if old is not None else (lambda: None)
         with building(folder, before_settings=taken_over) as draft:
             for name in (LOG, DOCUMENTS, FILE_NAME, TRUST):
                 shutil.copy(source / name, draft / name)
@@ -159,7 +165,7 @@ def restore(
     return made, [str(path) for path in _missing_secrets(made)]
 
 
-def _take_over(old: Configuration, undo: ExitStack) -> Callable[[], None]:
+def _take_over(old: Configuration, folder: Path, undo: ExitStack) -> Callable[[], None]:
     """Hold the old installation still; return what takes from it the means to go on."""
     head = FileHeadStore(old.signer_head)
     head.load()  # locked from here on: its signer does not run
@@ -171,6 +177,7 @@ def _take_over(old: Configuration, undo: ExitStack) -> Callable[[], None]:
         for path in (guard_path, old.signer_head):
             path.unlink()
             sync_directory(path.parent)
+        settings.mark_replaced(old, folder)
 
     return take
 

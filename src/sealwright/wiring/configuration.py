@@ -5,13 +5,14 @@ The server's and the signer's files are apart so that a large installation can g
 
 import json
 import tomllib
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sealwright.core.errors import ConfigurationError
 
-FILE_NAME = "sealwright.toml"
+FILE_NAME, REPLACED = "sealwright.toml", "replaced-by"
 MAX_SOCKET_PATH_BYTES = 100
 """sun_path holds 108 bytes (unix(7)); said before the kernel says it less clearly."""
 
@@ -108,9 +109,16 @@ class Configuration:
         return self.folder / "trust.json"
 
     @property
+    def is_everywhere(self) -> bool:
+        """Whether the server listens on every address of the machine, which is none to connect to."""
+        return self.host in ("0.0.0.0", "::")  # noqa: S104 - compared, not listened on
+
+    @property
     def url(self) -> str:
+        """Where this machine reaches the server; others, too, unless it listens everywhere or on loopback."""
         scheme = "https" if self.tls_certificate else "http"
-        return f"{scheme}://{self.host}:{self.port}"
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)  # noqa: S104
+        return f"{scheme}://{f'[{host}]' if ':' in host else host}:{self.port}"
 
 
 def load(folder: Path) -> Configuration:
@@ -125,6 +133,7 @@ def load(folder: Path) -> Configuration:
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as e:
         raise ConfigurationError(f"{path} cannot be read: {e}", setting=FILE_NAME) from None
     folder = folder.resolve()
+    _check_not_replaced(folder)
     server, signer = _table(values, "server"), _table(values, "signer")
     certificate, key = server.get("tls_certificate"), server.get("tls_key")
     configuration = Configuration(
@@ -149,6 +158,21 @@ def load(folder: Path) -> Configuration:
     )
     check(configuration)
     return configuration
+
+
+def mark_replaced(configuration: Configuration, by: Path) -> None:
+    """Leave word in an instance's folder that another one has taken over."""
+    (configuration.folder / REPLACED).write_text(f"{by}\n")
+
+
+def _check_not_replaced(folder: Path) -> None:
+    with suppress(FileNotFoundError):
+        by = (folder / REPLACED).read_text(errors="replace").strip()
+        raise ConfigurationError(
+            f"{folder} was replaced by {by}: guard and signer memory went there, so it cannot go on",
+            setting=REPLACED,
+            hint=f"use {by}; once that works and its secrets are safe, this folder may be removed",
+        )
 
 
 def check(configuration: Configuration) -> None:

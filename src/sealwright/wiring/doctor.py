@@ -6,6 +6,7 @@ the signer has it.
 
 import ctypes
 import shutil
+import socket
 import ssl
 import stat
 import sys
@@ -21,6 +22,7 @@ from cryptography import x509
 from sealwright.core.errors import SealwrightError
 from sealwright.policy.documents import DAY_SECONDS, MAX_CLOCK_SKEW_SECONDS
 from sealwright.signer.heads import peek
+from sealwright.storage import log_guard
 from sealwright.wiring.configuration import FILE_NAME, Configuration
 
 LEAST_FREE_BYTES, FEW_FREE_BYTES = 100 << 20, 2 << 30
@@ -137,21 +139,48 @@ def _bad_secret(path: Path, *, is_needed: bool) -> Iterator[Finding]:
 
 def check_processes(configuration: Configuration) -> Iterator[Finding]:
     """Signer and server answer."""
-    signer_runs = peek(configuration.signer_head)[1]
-    health, why = _server_health(configuration)
+    signer_runs, server_runs = peek(configuration.signer_head)[1], _server_runs(configuration)
+    health, why = _server_health(configuration) if server_runs else (False, "no server of this instance runs")
     if signer_runs and not configuration.socket.is_socket():
         yield problem("signer", f"it runs, but {configuration.socket} is gone", "restart the signer")
     elif signer_runs:
         yield fine("signer", "running")
     if health:
         yield fine("server", f"answers at {configuration.url}")
-    if not signer_runs and not health:
+    if not server_runs:
+        yield from _port_taken(configuration)
+    if not signer_runs and not server_runs:
         yield note("processes", f"nothing runs: `sealwright up {configuration.folder}` starts it")
     elif not signer_runs:
         yield problem("signer", "not running: nothing is signed", "start it; its own output says why it ended")
     elif not health:
         yield problem(
             "server", f"{configuration.url} does not answer: {why}", "start it; its own output says why it ended"
+        )
+
+
+def _server_runs(configuration: Configuration) -> bool:
+    """Whether a process has the guard: anybody's could answer at the port."""
+    path = log_guard.path_of(configuration.guard, configuration.origin)
+    return path.is_file() and log_guard.is_locked(path)
+
+
+def _port_taken(configuration: Configuration) -> Iterator[Finding]:
+    """A server that is to start needs its port."""
+    host, port = configuration.host, configuration.port
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the server does
+            probe.bind(address)
+            probe.listen(1)
+    except PermissionError:
+        yield note("server", f"whether port {port} is free can only be seen by who may listen on it")
+    except OSError as e:
+        yield problem(
+            "server",
+            f"nothing can listen on {host} port {port}: {e.strerror}",
+            f"`ss -ltnp 'sport = :{port}'` says who has it; end that, or set another server.host or server.port",
         )
 
 

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from cryptography import x509
 
@@ -33,6 +34,7 @@ from sealwright.wiring.doctor import (
     problem,
     run,
 )
+from sealwright.wiring.private_keys import public_ed25519
 
 BATCH = 4096
 LONG_BEFORE_SECONDS = 90 * DAY_SECONDS
@@ -43,6 +45,7 @@ def examine(configuration: Configuration) -> list[Finding]:
     """Look at everything."""
     checks: dict[str, Check] = {
         "files": check_files,
+        "identity": check_identities,
         "processes": check_processes,
         "network": check_address,
         "machine": check_machine,
@@ -108,6 +111,37 @@ def _knows_more(who: str, size: int, root_hash: str, log: LogReader, checkpoint:
         yield problem("log", f"it has {checkpoint.size} entries, {who} knows {size}: an old copy", RESTORE_HINT)
     elif log.root(size).hex() != root_hash:
         yield problem("log", f"it is not the one that {who} knows at size {size}: a fork", RESTORE_HINT)
+
+
+def check_identities(configuration: Configuration) -> Iterator[Finding]:
+    """Log key and signer identity can be read, and are those that the root names."""
+    with LogReader(configuration.log_database) as log:
+        state = replay(log, configuration, log.size).state
+    named = {
+        "log key": (configuration.log_key, log_key_of(state).public_key),
+        "signer identity": (configuration.signer_identity, _signer_key(configuration, state)),
+    }
+    for what, (source, expected) in named.items():
+        kind, _, where = source.partition(":")
+        if kind != "file":
+            yield note("identity", f"the {what} comes from {source}, which only its process can read")
+            continue
+        try:
+            found = public_ed25519(Path(where).read_text("ascii"))
+        except FileNotFoundError:
+            continue  # said among the files
+        except ValueError:
+            found = b""
+        if found != expected:
+            how = "is not the one that the root names" if found else "does not hold 32 bytes in hex"
+            yield problem("identity", f"the {what} in {where} {how}", "put the right one back; no backup has it")
+        else:
+            yield fine("identity", f"the {what} is the one that the root names")
+
+
+def _signer_key(configuration: Configuration, state: LogState) -> bytes | None:
+    signer = state.signer(configuration.signer_id, state.size)
+    return signer.key if signer else None
 
 
 def check_database(configuration: Configuration) -> Iterator[Finding]:

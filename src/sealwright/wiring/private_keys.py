@@ -9,8 +9,17 @@ from sealwright.keystores.secrets import read_secret
 def read_ed25519(source: str, setting: str) -> Ed25519PrivateKey:
     """Return the key whose 32 bytes stand in hex at ``source``."""
     try:
-        return Ed25519PrivateKey.from_private_bytes(bytes.fromhex(read_secret(source).reveal().decode("ascii")))
+        return _parse(read_secret(source).reveal().decode("ascii"))
     except ValueError:
         raise ConfigurationError(
             f"{setting} does not hold 32 bytes in hex", setting=setting, code=Code.CREDENTIAL
         ) from None
+
+
+def public_ed25519(text: str) -> bytes:
+    """Return the public half of a key written so; ``ValueError`` when it is none."""
+    return _parse(text.strip()).public_key().public_bytes_raw()
+
+
+def _parse(text: str) -> Ed25519PrivateKey:
+    return Ed25519PrivateKey.from_private_bytes(bytes.fromhex(text))
