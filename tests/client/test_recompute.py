@@ -12,7 +12,7 @@ from sealwright.client.compose import PreparedArtifact
 from sealwright.client.files import FileSource
 from sealwright.client.recompute import recompute
 from sealwright.core import records
-from sealwright.core.errors import Code, FormatError, VerificationError
+from sealwright.core.errors import Code, FormatError, RefusedError, VerificationError
 from sealwright.core.images import ByteSource, MemorySource
 from sealwright.formats import FORMATS
 from sealwright.policy.documents import Request
@@ -119,8 +119,9 @@ def test_options_that_are_not_frozen_are_found(tmp_path, fit_maker, fit_image):
 def test_a_time_outside_the_life_of_the_request_is_found(tmp_path, raw, away):
     time = raw.instance.clock.now() + away
     request = raw.request(prepared(raw, tmp_path, CLEAN, signing_time=time))
-    message = refused(raw, request, Code.SLOTS_DIFFER, router_bin=CLEAN)
-    assert "option signing_time lies outside the life of the request" in message
+    with pytest.raises(RefusedError, match=f"option signing_time is {time}, outside the request's life") as caught:
+        check(raw, request, router_bin=CLEAN)
+    assert caught.value.code is Code.REQUEST_INVALID
 
 
 def test_a_configuration_left_out_is_found(tmp_path, fit_maker, fit_image):

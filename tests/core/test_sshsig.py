@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tests.conftest import require_tool, vectors
 from tests.simulators.fido import PRESENT, VERIFIED, SecurityKey
 
-from sealwright.core import ssharmour, sshbrowser, sshsig
+from sealwright.core import edwards, ssharmour, sshbrowser, sshsig
 from sealwright.core.errors import FormatError, SealwrightError, VerificationError
 from sealwright.core.sshsig import mpint, string
 
@@ -339,9 +339,9 @@ def test_the_listed_points_are_those_of_small_order() -> None:
         xx = (y * y - 1) * pow(d * y * y + 1, -1, prime) % prime
         return (y * y + xx) * pow(2 + xx - y * y, -1, prime) % prime
 
-    assert all(double(double(double(y))) == 1 for y in sshsig._WEAK_Y)
-    assert [double(double(y)) == 1 for y in sshsig._WEAK_Y] == [True, True, True, False, False]
-    assert len(set(sshsig._WEAK_Y)) == 5  # order 1, 2, 4 (two points, one y), 8 (four points, two y)
+    assert all(double(double(double(y))) == 1 for y in edwards._WEAK_Y)
+    assert [double(double(y)) == 1 for y in edwards._WEAK_Y] == [True, True, True, False, False]
+    assert len(set(edwards._WEAK_Y)) == 5  # order 1, 2, 4 (two points, one y), 8 (four points, two y)
 
 
 @pytest.mark.parametrize(

@@ -69,6 +69,19 @@ def with_slots(change: Callable[[tuple[Any, ...]], tuple[Any, ...]]) -> Lie:
     return lambda _, document: replace(document, slots=change(document.slots))
 
 
+def second_name(story: Evil) -> d.Witness:
+    """The witness under another name."""
+    again = replace(story.witness_vkey, name="witness.example/b")
+    return d.Witness(name=again.name, key=str(again))
+
+
+def signing_time(time: int) -> Lie:
+    """The frozen time of the first artifact."""
+    return lambda _, request: replace(
+        request, artifacts=first(request.artifacts, options=request.artifacts[0].options | {"signing_time": time})
+    )
+
+
 def first(items: tuple[Any, ...], **changes: Any) -> tuple[Any, ...]:
     return (replace(items[0], **changes), *items[1:])
 
@@ -205,6 +218,22 @@ attack(
     signed_policy=envelopes(lambda made: (*made, replace(made[0], signer="ben"))),
 )  # fmt: skip
 attack("root expired", "authorise 1", Code.ROOT_EXPIRED, root_2=members(expires=START + 40))
+attack(
+    "log key under another name", "root 5", Code.ROOT_INVALID,
+    root_2=lambda _, root: replace(root, logs=(*root.logs, replace(root.logs[0], origin="log.example/b"))),
+)  # fmt: skip
+attack(
+    "witness under another name", "root 5", Code.ROOT_INVALID,
+    root_2=lambda _, root: replace(root, witnesses=first(root.witnesses, name="witness.example/b")),
+)  # fmt: skip
+attack(
+    "witness under two names", "root 7", Code.ROOT_INVALID,
+    root_2=lambda story, root: replace(root, witnesses=(*root.witnesses, second_name(story))),
+)  # fmt: skip
+attack(
+    "signer for which anybody can sign", "root 6", Code.INVALID_DOCUMENT,
+    root_2=lambda _, root: replace(root, signers=first(root.signers, key=bytes(32))),
+)  # fmt: skip
 attack("root not made yet", "authorise 3", Code.ROOT_INVALID, root_2=members(created=START + 641))
 attack(
     "signer that may not act yet", "evidence 16", Code.NOT_TRUSTED,
@@ -231,6 +260,20 @@ def knows_the_newer_policy(story: Evil, trust: Any) -> Any:
 attack(
     "old policy, the newer one known", "evidence 12", Code.POLICY_NOT_CURRENT,
     before=newer_policy, trust=knows_the_newer_policy,
+)  # fmt: skip
+
+attack(
+    "time before the request's life", "authorise 8", Code.REQUEST_INVALID, request=signing_time(START - 601)
+)  # fmt: skip
+attack(
+    "time when the request has expired", "authorise 8", Code.REQUEST_INVALID, request=signing_time(START + 7 * DAY)
+)  # fmt: skip
+attack(
+    "slots of the second artifact first", "authorise 10", Code.SLOT_INVALID,
+    request=with_slots(lambda slots: slots[::-1]),
+)  # fmt: skip
+attack(
+    "approval with a condition", "authorise 31", Code.VOTE_INVALID, vote_ben=members(reason="if the tests pass")
 )  # fmt: skip
 
 # Intent, outcome, log
@@ -300,6 +343,11 @@ attack(
     "checkpoint without the witness", "evidence 2", Code.NOT_TRUSTED,
     evidence=lambda _, e: replace(e, checkpoint=b"".join(e.checkpoint.splitlines(keepends=True)[:-1])),
 )  # fmt: skip
+UNKNOWN = "\N{EM DASH} stranger.example AAAAAAA=\n".encode()
+attack(
+    "checkpoint with two lines of one key", "evidence 2", Code.INVALID_DOCUMENT,
+    evidence=lambda _, e: replace(e, checkpoint=e.checkpoint + UNKNOWN * 2),
+)  # fmt: skip
 attack(
     "checkpoint by another log key", "evidence 2", Code.NOT_TRUSTED,
     trust=lambda _, trust: replace(trust, log_key=str(installation.NoteSigner(
@@ -333,6 +381,11 @@ attack(
 )  # fmt: skip
 attack(
     "section twice", "evidence 21", Code.POLICY_INVALID, evidence=other_sections(lambda s: [*s, s[0]])
+)  # fmt: skip
+
+
+attack(
+    "sections in another order", "evidence 23", Code.EVIDENCE_MISMATCH, evidence=other_sections(lambda s: s[::-1])
 )  # fmt: skip
 
 

@@ -1,11 +1,10 @@
 """A second verifier of Sealwright evidence: ``python verifier.py IMAGE EVIDENCE TRUST``.
 
 Written from docs/spec and docs/formats alone, without code of Sealwright; docs/spec/schemas gives the shapes.
-Exit 0 and "verified": every step of docs/spec/evidence.md holds, that is, the people named approved this image under
-the policy named, the signer said so in the log of the trust file, and the image is the approved one plus what its
-format adds. Of formats other than ``raw`` steps 35 and 36 are left out, which make slots and patch again; it then says
-"approved" of the restored image. Always left out: vetoes and revocations, which need a copy of the log.
-Exit 1 and one line: the numbered sentence of docs/spec that does not hold. Checks stand in tables: number, what holds.
+Exit 0 and "verified": every step of docs/spec/evidence.md holds: the people named approved this image under the policy
+named, the signer said so in the log of the trust file, the image is the approved one plus what its format adds. Formats
+other than ``raw``: without steps 35 and 36 (slots, patch) it says "approved" of the restored image. Vetoes and
+revocations need a copy of the log. Exit 1: the numbered sentence of docs/spec that fails. Checks: number, what holds.
 """
 
 import base64
@@ -43,8 +42,7 @@ def hold(page: str, checks: dict[int, object]) -> None:  # or a refusal that quo
         raise ValueError(f"{page} {number}: {text}")
 def passes(check: Any, *arguments: object) -> bool:
     with suppress(Exception):  # whatever goes wrong in a check, it did not pass
-        check(*arguments)
-        return True
+        return [check(*arguments)] != []
     return False
 def sha256(*parts: bytes) -> bytes: return hashlib.sha256(b"".join(parts)).digest()
 def encode64(data: bytes) -> str: return base64.b64encode(data).decode()
@@ -88,6 +86,8 @@ def joined(*parts: bytes) -> bytes: return b"".join(len(part).to_bytes(4) + part
 def der(tag: int, *parts: bytes) -> bytes:
     size = (length := len(b"".join(parts))).to_bytes((length.bit_length() + 7) // 8)
     return b"".join([bytes([tag, length] if length < 128 else [tag, 128 + len(size), *size]), *parts])
+def point(key: bytes) -> bool:  # an Ed25519 key that is not refused
+    return (y := int.from_bytes(key, "little") % 2**255) < P and y not in (0, 1, P - 1, LOW_Y, P - LOW_Y)
 def ssh_key(text: str) -> tuple[bytes, Any, bytes | None]:  # blob, bare public key and FIDO application
     kind, _, encoded = text.partition(" ")
     blob, bare, application = decode64(encoded), decode64(encoded), None
@@ -100,8 +100,7 @@ def ssh_key(text: str) -> tuple[bytes, Any, bytes | None]:  # blob, bare public 
     public: Any = serialization.load_ssh_public_key(line)
     again = public.public_bytes(openssh, serialization.PublicFormat.OpenSSH)
     need(kind in (*SSH, "ssh-rsa") and again == line and len(blob) <= 16384, "SSH key")
-    y = int.from_bytes(bare[-32:], "little") % 2**255
-    need(plain != "ssh-ed25519" or (y < P and y not in (0, 1, P - 1, LOW_Y, P - LOW_Y)), "Ed25519 point")
+    need(plain != "ssh-ed25519" or point(bare[-32:]), "Ed25519 point")
     need(plain != "ssh-rsa" or (2048 <= public.key_size <= 8192 and public.public_numbers().e < 2**64), "RSA key")
     return blob, public, application
 def sshsig(authenticator: Doc, namespace: str, message: bytes, signature: bytes) -> None:
@@ -135,7 +134,7 @@ def image_key(profile: Doc) -> Any:
     kind, curve, *_ = f"{profile['algorithm']}-".split("-")
     need(isinstance(public, KEYS[kind]) and spki(public) == profile["public_key"], "key of the algorithm")
     good = public.curve.name == f"sec{curve}r1" if kind == "ecdsa" else kind != "rsa" or 2047 < public.key_size < 8193
-    need(good, "curve or size of the key")
+    need(good and (kind != "ed25519" or point(profile["public_key"][-32:])), "curve, size or point of the key")
     return public
 def climb(low: int, high: int, seed: bytes, proof: list[bytes], level: int = 0) -> tuple[bytes, bytes]:
     # up from leaf ``low``: the roots of the tree that ends with it and of the tree that ends with leaf ``high``
@@ -153,16 +152,16 @@ def continues(old: int, old_root: bytes, proof: list[bytes], new: int, new_root:
     seed, *path = proof if old & (old - 1) else [old_root, *proof]
     return climb(old - 1, new - 1, seed, path, (old & -old).bit_length() - 1) == (old_root, new_root)
 def verifier_key(text: str, kind: int) -> tuple[str, bytes, bytes]:  # name, key id and public key
-    name, number, encoded = text.split("+", 2)
-    data = decode64(encoded)
-    need(data[0] == kind and len(data) == 33 and sha256(name.encode(), b"\n", data)[:4].hex() == number, "verifier key")
+    name, number, data = *text.split("+", 2)[:2], decode64(text.split("+", 2)[2])
+    good = data[0] == kind and len(data) == 33 and point(data[1:])
+    need(good and sha256(name.encode(), b"\n", data)[:4].hex() == number, "verifier key")
     return name, bytes.fromhex(number), data[1:]
 def checkpoint(note: bytes, trust: Doc) -> tuple[int, bytes]:  # size and root hash of the log
     (text, _, tail), line = note.decode().rpartition("\n\n"), "\u2014 ([^\\s+]+) (\\S{6}[^=\\s]\\S+)\n"
     good = re.fullmatch(f"(?:{line}){{1,32}}", tail) and not re.search("[\0-\x09\x0b-\x1f\x7f-\x9f]", note.decode())
     log, *witnesses = verifier_key(trust["log_key"], 1), *(verifier_key(w["key"], 4) for w in trust["witnesses"])
-    signers = set()
-    for name, data in [(name, decode64(encoded)) for name, encoded in re.findall(line, tail)]:
+    signers, lines = set(), [(name, decode64(encoded)) for name, encoded in re.findall(line, tail)]
+    for name, data in lines:
         for key in [key for key in (log, *witnesses) if key[:2] == (name, data[:4])]:
             stamp = "" if key == log else f"cosignature/v1\ntime {int.from_bytes(data[4:12])}\n"
             public = ed25519.Ed25519PublicKey.from_public_bytes(key[2])
@@ -171,19 +170,20 @@ def checkpoint(note: bytes, trust: Doc) -> tuple[int, bytes]:  # size and root h
             signers.add(key[2])
     origin, size, root = text.split("\n")
     good = good and re.fullmatch("0|[1-9][0-9]{0,15}", size) and len(decode64(root)) == 32 and log[2] in signers
-    enough = len(signers - {log[2]}) >= trust["witness_quorum"]
+    enough = len(signers - {log[2]}) >= trust["witness_quorum"] and len({(n, d[:4]) for n, d in lines}) == len(lines)
     hold("evidence", {2: good and enough and origin == trust["log"] == log[0]})
     return int(size), decode64(root)
 def root_rules(root: Doc) -> None:
     people, logs, signers, witnesses = (root[name] for name in ("administrators", "logs", "signers", "witnesses"))
+    keys = [verifier_key(who["key"], kind) for them, kind in ((logs, 1), (witnesses, 4)) for who in them]
     names = [[p["person"] for p in people], [spki(ssh_key(a["key"])[1]) for p in people for a in p["authenticators"]],
              [log["origin"] for log in logs], [s["id"] for s in signers], [s["key"] for s in signers],
-             [w["name"] for w in witnesses], [verifier_key(w["key"], 4)[2] for w in witnesses]]
+             [w["name"] for w in witnesses], [key[2] for key in keys[len(logs):]]]
     hold("root", {
         1: root["created"] < root["expires"] <= root["created"] + 1830 * 86400, 2: root["threshold"] <= len(people),
         3: root["grade"] == "evaluation" or root["threshold"] > 1, 4: root["witness_quorum"] <= len(witnesses),
-        5: [verifier_key(log["key"], 1) for log in logs], 7: all(len({*them}) == len(them) for them in names)})
-
+        5: [key[0] for key in keys] == [who.get("origin", who.get("name")) for who in (*logs, *witnesses)],
+        6: all(point(signer["key"]) for signer in signers), 7: all(len({*them}) == len(them) for them in names)})
 class Verification:
     """One evidence file against one trust file; what a method finds stays here for the next."""
     def __init__(self, evidence: bytes, trust: bytes) -> None:
@@ -195,8 +195,7 @@ class Verification:
         self.log = checkpoint(self.e["checkpoint"], self.t)
         self.sections: dict[tuple[str, str], Doc] = {}
     def digest(self, kind: str, data: bytes, instance: str = "") -> str:
-        tag = f"sealwright/{kind}/v1\0".encode()
-        return sha256(tag, bytes.fromhex(instance or self.t["instance"]), data).hex()
+        return sha256(f"sealwright/{kind}/v1\0".encode(), bytes.fromhex(instance or self.t["instance"]), data).hex()
     def logged(self, kind: str, place: Doc) -> bool:
         return included(spell({"entry": kind, "format": 1, "signed": place["signed"]}), place, *self.log)
     def signed(self, envelope: Doc, holder: Doc, kind: str, digest: str) -> bool:
@@ -249,7 +248,7 @@ class Verification:
             20: size and continues(size, bytes.fromhex(out["root_hash"]), e["followed"], *self.log)})
     def rules(self) -> None:
         count, top = self.policy["section_count"], bytes.fromhex(self.policy["sections_root"])
-        homes, owners = dict[Any, Any](), dict[bytes, Any]()
+        homes, owners, admins = dict[Any, Any](), dict[bytes, Any](), {a["person"] for a in self.root["administrators"]}
         for place in self.e["sections"]:
             section = document(place["document"], "")
             name, digest = (section["type"], section["id"]), self.digest(section["type"], place["document"])
@@ -259,8 +258,8 @@ class Verification:
         for who in [*self.root["administrators"], *self.sections.values()]:
             owner = (who.get("id", who.get("person")), who.get("type") == "pipeline")
             keys = [spki(ssh_key(key["key"])[1]) for key in who.get("authenticators", [])]
-            hold("policy", {3: not owner[1] or ("person", owner[0]) not in self.sections,
-                            4: all(owners.setdefault(key, owner) == owner for key in keys)})
+            hold("policy", {2: point(who.get("key", b"\2")), 4: all(owners.setdefault(k, owner) == owner for k in keys),
+                            3: not owner[1] or (owner[0] not in admins and ("person", owner[0]) not in self.sections)})
         for s in self.sections.values():
             area, home = f"{s.get('product')}/{s.get('environment')}", s.get("partition")
             production = s.get("environment") == "production"
@@ -279,26 +278,27 @@ class Verification:
         requesters = {r["requester"], *requester.get("controllers", [])}
         self.names = formats = {artifact["name"]: artifact["image_format"] for artifact in r["artifacts"]}
         slots = [(slot["artifact"], slot["slot"]) for slot in r["slots"]]
+        times = [a["options"].get(name, r["created"]) for a in r["artifacts"] for name in ("signing_time", "timestamp")]
         same = {(slot["artifact"], slot["key_profile"], slot["digest"]) for slot in r["slots"]}
         digest, envelopes = self.digest("request", e["request"]["document"]), e["request"]["signatures"]
         hold("authorise", {
             1: now < root["expires"], 2: now < policy["expires"], 7: now < r["expires"], 6: r["created"] <= now + 600,
             3: max(root["created"], policy["created"]) <= now + 600, 5: r["log"] == self.t["log"], 16: scope,
-            8: r["created"] < r["expires"] <= r["created"] + 30 * 86400, 11: requester.get("state") == "active",
+            8: r["created"] < r["expires"] <= r["created"] + 30 * 86400
+               and all(isinstance(at, int) and r["created"] - 600 <= at < r["expires"] for at in times),
             10: len(formats) == len(r["artifacts"]) and len({*slots}) == len(slots) == len(same)
-                and formats.keys() == {name for name, _ in slots},
-            13: [x["signer"] for x in envelopes] == [r["requester"]],
+                and {*formats} == {n for n, _ in slots} and slots == [s for n in formats for s in slots if s[0] == n],
+            13: [x["signer"] for x in envelopes] == [r["requester"]], 11: requester.get("state") == "active",
             14: all(self.signed(envelope, requester, "request", digest) for envelope in envelopes),
             17: {*scope.get("requesters", [])} & {*requester.get("roles", [])},
             18: r["mode"] == "upload" in scope.get("modes", []), 21: not (scope.get("gates") or e["reports"])})
-        used = {("scope", scope["id"]), (r["requester_kind"], r["requester"])}
+        used = {("scope", scope["id"]), (r["requester_kind"], r["requester"]), *(("key-profile", x[1]) for x in same)}
         for slot in r["slots"]:
             p, made = s.get(("key-profile", slot["key_profile"]), {}), formats.get(slot["artifact"])
             length = int(p.get("algorithm", "").replace("ed25519", "256")[-3:] or 0) // 4
             hold("authorise", {19: (p.get("state"), p.get("product"), p.get("environment")) == ("active", *area)
                                and p["purpose"] in ("firmware", "update-metadata") and p["grade"] in scope["key_grades"]
                                and p.get("image_format", made) == made and len(slot["digest"]) == length})
-            used.add(("key-profile", p["id"]))
         of = sorted(s[name]["digest"] for name in used if name[0] == "key-profile")
         rule = self.digest("rules", spell({"type": "rules", "format": 1, "scope": scope["digest"], "key_profiles": of}))
         votes, self.cast = list[str](), list[tuple[str, set[str], str]]()
@@ -310,7 +310,7 @@ class Verification:
                 25: person.get("state") == "active" and all(x["signer"] == vote["person"] for x in envelopes),
                 27: person and all(self.signed(x, person, "vote", made) for x in envelopes),
                 28: vote["decision"] == "approve", 29: vote["rules"] == rule, 30: not vote["reports"],
-                31: r["created"] - 600 <= vote["time"] <= now + 600})
+                31: r["created"] - 600 <= vote["time"] <= now + 600 and "reason" not in vote})
             self.cast.append((vote["person"], {*person["roles"]}, vote["checked"]))
             votes, used = [*votes, made], used | {("person", vote["person"])}
         demands = []
@@ -325,7 +325,7 @@ class Verification:
         hold("authorise", {
             33: r["environment"] != "production" or (votes and len(people) > 1), 34: self.intent["request"] == digest,
             35: self.intent["rules"] == rule, 36: self.intent["votes"] == votes and not self.intent["reports"]})
-        hold("evidence", {23: len(s) == len(used)})
+        hold("evidence", {23: len(s) == len(used) and e["sections"] == sorted(e["sections"], key=lambda s: s["index"])})
     def slots(self) -> None:
         e, r, out, signatures, messages = self.e, self.request, self.out, self.e["signatures"][:], self.e["messages"][:]
         hold("evidence", {24: e["artifact"] in self.names, 25: len(r["slots"]) == len(out["slots"])})

@@ -13,6 +13,8 @@ from sealwright.policy.roots import check_root, open_first_root, open_next_root
 INSTANCE = Instance(start=False)
 WITNESS = SoftWitness("witness.example", Clock())
 LISTED = d.Witness(name=WITNESS.name, key=str(WITNESS.vkey))
+SAME_VKEY = replace(WITNESS.vkey, name="other.example")
+SAME_WITNESS = d.Witness(name=SAME_VKEY.name, key=str(SAME_VKEY))
 
 
 def signer(name: str, key: ed25519.Ed25519PrivateKey) -> d.SignerIdentity:
@@ -36,7 +38,9 @@ CONTRADICTIONS = {
     "signer twice": {"signers": (SIGNER, replace(SIGNER, key=b"1" * 32))},
     "one key for two signers": {"signers": (SIGNER, replace(SIGNER, id="signer-2"))},
     "witness twice": {"witnesses": (LISTED, LISTED)},
-    "one key for two witnesses": {"witnesses": (LISTED, replace(LISTED, name="other.example"))},
+    "one key for two witnesses": {"witnesses": (LISTED, SAME_WITNESS)},
+    "log key of another name": {"logs": (replace(LOG, origin="log.example/other"),)},
+    "witness key of another name": {"witnesses": (replace(LISTED, name="other.example"),)},
     "log key that cosigns": {"logs": (replace(LOG, key=str(WITNESS.vkey)),)},
     "witness key that does not cosign": {"witnesses": (replace(LISTED, key=LOG.key),)},
 }
@@ -71,6 +75,11 @@ def test_a_sound_root_is_not(changes):
 def test_a_verifier_key_that_is_none_is_refused(key):
     with pytest.raises(FormatError):
         check_root(replace(INSTANCE.root, logs=(replace(LOG, key=key),)))
+
+
+def test_a_signer_for_which_anybody_can_sign_is_refused():
+    with pytest.raises(FormatError, match="small order"):
+        check_root(replace(INSTANCE.root, signers=(replace(SIGNER, key=bytes(32)),)))
 
 
 @pytest.mark.parametrize(

@@ -149,7 +149,18 @@ def test_bytes_that_are_no_key_are_refused(instance, key):
 def test_a_person_and_a_pipeline_have_different_ids(instance):
     pipeline = instance.pipeline("ci", controllers=("ada",))
     instance.put(replace(pipeline, id="dan"))
-    assert "have the same id" in refusal(instance)
+    assert "a pipeline has the id of the person dan" in refusal(instance)
+
+
+def test_a_pipeline_never_has_the_id_of_an_administrator(instance):
+    """With the same key, too: a pipeline must not be taken for who signs roots."""
+    administrator = instance.root.administrators[0]
+    pipeline = replace(instance.pipeline("ci", controllers=("ada",)), authenticators=administrator.authenticators)
+    instance.put(pipeline)
+    assert "belongs to somebody else too" in refusal(instance)
+    del instance.sections["pipeline", "ci"]
+    instance.put(replace(pipeline, id=administrator.person))
+    assert f"a pipeline has the id of the person {administrator.person}" in refusal(instance)
 
 
 def test_an_authenticator_in_an_unusual_spelling_is_refused(instance):
@@ -229,3 +240,15 @@ def test_one_key_under_two_people_is_refused_in_evidence_too(instance):
 def test_bytes_that_are_no_section_are_a_format_error(data):
     with pytest.raises(FormatError):
         parse_section(data)
+
+
+@pytest.mark.parametrize("kind", ["gate-key", "key-profile"])
+def test_an_ed25519_key_for_which_anybody_can_sign_is_refused(instance, kind):
+    weak = bytes(32)
+    if kind == "gate-key":
+        instance.put(d.GateKey(type="gate-key", format=1, salt="00" * 16, id="g", key=weak, state=d.State.ACTIVE))
+    else:
+        spki = bytes.fromhex("302a300506032b6570032100") + weak
+        profile(instance, public_key=spki, algorithm=Algorithm.ED25519, signs="message")
+    with pytest.raises(FormatError, match="small order"):
+        load(instance)

@@ -330,7 +330,9 @@ class Installation:
         for name, checked in (("ben", "recomputed"), ("cleo", "displayed"), ("dan", "displayed")):
             self._cast(name, self.request_digest, d.Decision.APPROVE, d.Checked(checked), f"vote-{name}")
 
-    def _cast(self, name: str, request: str, decision: d.Decision, checked: d.Checked, file: str) -> None:
+    def _cast(
+        self, name: str, request: str, decision: d.Decision, checked: d.Checked, file: str, reason: str | None = None
+    ) -> None:
         vote = d.Vote(
             type="vote",
             format=1,
@@ -342,13 +344,14 @@ class Installation:
             person=name,
             checked=checked,
             time=START + 20,
+            reason=reason,
         )
         self._signed_by("vote", vote, name, self.people[name], Namespace.VOTE, file)
 
     def _refuse_another(self) -> None:
         """A veto against another request, and the revocation of a pipeline."""
         other = hashlib.sha256(b"TEST ONLY another request").hexdigest()
-        self._cast("ben", other, d.Decision.REJECT, d.Checked.DISPLAYED, "vote-reject")
+        self._cast("ben", other, d.Decision.REJECT, d.Checked.DISPLAYED, "vote-reject", "TEST ONLY wrong build")
         add = partial(e.RestrictionEntry, entry="restriction", format=1, person="ben")
         self._log(add(kind=d.RestrictionKind.VETO, subject=other, document=self.digest_of("vote", "vote-reject")))
         restriction = d.Restriction(

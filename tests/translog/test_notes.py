@@ -74,13 +74,24 @@ def test_a_cosignature_gives_its_time_and_covers_it():
     text, private_key = b"log.example/one\n1\nx\n", Ed25519PrivateKey.generate()
     line, key = cosign(text, "witness.example/w", private_key, 1_700_000_000)
     assert parse_note(text + b"\n" + line).verify([key]) == {key: 1_700_000_000}
-    later, _ = cosign(text, "witness.example/w", private_key, 1_800_000_000)
-    assert parse_note(text + b"\n" + later + line).verify([key]) == {key: 1_800_000_000}
     blob = bytearray(base64.b64decode(line.split()[-1]))
     for at in range(4, len(blob)):
         bent = bytes(blob[:at]) + bytes((blob[at] ^ 1,)) + bytes(blob[at + 1 :])
         with pytest.raises(VerificationError):
             parse_note(text + "\n— witness.example/w ".encode() + base64.b64encode(bent) + b"\n").verify([key])
+
+
+@pytest.mark.parametrize("again", ["the same line", "another time", "a key unknown to everybody"])
+def test_two_lines_of_one_key_are_refused(again):
+    """Known or not: a note has one spelling, but for signatures by others."""
+    text, private_key = b"log.example/one\n1\nx\n", Ed25519PrivateKey.generate()
+    line, key = cosign(text, "witness.example/w", private_key, 1_700_000_000)
+    later = line if again == "the same line" else cosign(text, "witness.example/w", private_key, 1_800_000_000)[0]
+    other, _ = cosign(text, "witness.example/w", Ed25519PrivateKey.generate(), 1_700_000_000)
+    assert parse_note(text + b"\n" + line + other).verify([key]) == {key: 1_700_000_000}
+    twice = other * 2 if again == "a key unknown to everybody" else line + later
+    with pytest.raises(FormatError, match=r"two signature lines of key witness\.example/w"):
+        parse_note(text + b"\n" + twice)
 
 
 @pytest.mark.parametrize(("payload", "message"), [(bytes(71), "has 71 bytes"), (b"\xff" * 72, "a time beyond")])
@@ -165,6 +176,13 @@ def test_base64_with_plus_signs_does_not_confuse_a_verifier_key():
     key = VerifierKey("log.example", SignatureType.ED25519, bytes(2) + b"\xfb\xef\xbe" * 10)
     assert str(key).count("+") > 2
     assert parse_vkey(str(key)) == key
+
+
+@pytest.mark.parametrize("y", [0, 1, 2**255 - 20, 2**255 - 19])
+def test_a_key_for_which_anybody_can_sign_is_refused(y):
+    assert VerifierKey("log.example", SignatureType.ED25519, (2).to_bytes(32, "little"))
+    with pytest.raises(FormatError, match="of small order"):
+        VerifierKey("log.example", SignatureType.ED25519, y.to_bytes(32, "little"))
 
 
 def test_the_same_key_twice_is_one_key():

@@ -4,9 +4,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sealwright.cli.output import iso, show, show_table, utc
-from sealwright.client.recompute import TIME_OPTIONS
 from sealwright.client.request_view import Cast, RequestView
 from sealwright.core import records
+from sealwright.policy.authorise import TIME_OPTIONS
 from sealwright.policy.documents import Artifact, QuorumGroup
 
 

@@ -121,15 +121,15 @@ def approve(
 @request.command()
 def reject(
     name: Id,
-    reason: Annotated[str, typer.Option(help="told to those who ask; not part of the signed vote")] = "",
+    reason: Annotated[str, typer.Option(help="why; part of the signed vote")] = "",
     yes: Annotated[bool, typer.Option("--yes", help="do not ask at the terminal")] = False,
     json: Json = False,
 ) -> None:
     """Veto a request with your own key: it can never be signed; done once the log proves it."""
     with _table([name]) as table:
-        vote = approving.compose_vote(table.settings, table.view, table.api.who(), Decision.REJECT)
+        vote = approving.compose_vote(table.settings, table.view, table.api.who(), Decision.REJECT, reason=reason)
         _confirm(table.view, None, vote, yes=yes, json=json)
-        logged = approving.reject(table.settings, table.api, table.view, vote, reason)
+        logged = approving.reject(table.settings, table.api, table.view, vote)
     _show_logged("rejected", table.view, logged, json=json)
 
 

@@ -43,7 +43,13 @@ def check(view: RequestView, sources: Sequence[FileSource]) -> Checkup:
 
 
 def compose_vote(
-    settings: Settings, view: RequestView, person: str, decision: Decision, checkup: Checkup | None = None
+    settings: Settings,
+    view: RequestView,
+    person: str,
+    decision: Decision,
+    checkup: Checkup | None = None,
+    *,
+    reason: str = "",
 ) -> Vote:
     """Return the vote to be signed; refuses what would not count."""
     checked, rules = view.needed()
@@ -70,6 +76,7 @@ def compose_vote(
         now=now,
         entropy=os.urandom,
         recomputed=checkup.recomputed if checkup else None,
+        reason=reason,
     )
 
 
@@ -87,11 +94,11 @@ def approve(settings: Settings, api: Api, view: RequestView, vote: Vote) -> Stat
     return api.post(Result, f"/v1/requests/{view.digest}/approve", VoteBody(vote=signed)).status
 
 
-def reject(settings: Settings, api: Api, view: RequestView, vote: Vote, reason: str) -> Logged:
+def reject(settings: Settings, api: Api, view: RequestView, vote: Vote) -> Logged:
     """Sign the rejection and hand it in; return only with proof that the veto is in the log."""
     instance = settings.trust.instance
     signed = sign_document(vote, instance=instance, identity=settings.identity, signer=vote.person)
-    logged = api.post(Logged, f"/v1/requests/{view.digest}/reject", VoteBody(vote=signed, reason=reason or None))
+    logged = api.post(Logged, f"/v1/requests/{view.digest}/reject", VoteBody(vote=signed))
     check_logged(
         api,
         settings.trust,

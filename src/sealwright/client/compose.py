@@ -173,8 +173,9 @@ def new_vote(
     now: int,
     entropy: Entropy,
     recomputed: Recomputed | None = None,
+    reason: str = "",
 ) -> Vote:
-    """Compose a vote on ``request`` under the rules with this digest."""
+    """Compose a vote on ``request`` under the rules with this digest; a rejection may say its reason."""
     if recomputed is not None and recomputed.request != request:
         raise _invalid("another request was recomputed than is voted on")
     vote = Vote(
@@ -188,6 +189,7 @@ def new_vote(
         person=person,
         checked=Checked.DISPLAYED if recomputed is None else Checked.RECOMPUTED,
         time=now,
+        reason=reason or None,
     )
     return _checked(vote)
 

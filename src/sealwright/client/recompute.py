@@ -10,10 +10,8 @@ from sealwright.client.compose import PreparedArtifact, Recomputed, prepare_arti
 from sealwright.core.errors import Code, FormatError, RefusedError, VerificationError
 from sealwright.core.images import ByteSource
 from sealwright.formats.interface import Format
-from sealwright.policy.documents import MAX_CLOCK_SKEW_SECONDS, Artifact, KeyProfile, Request, RequestSlot
-
-TIME_OPTIONS = ("signing_time", "timestamp")
-"""Frozen options that hold a time, in seconds since 1970: it must lie inside the request's life."""
+from sealwright.policy.authorise import check_times
+from sealwright.policy.documents import Artifact, KeyProfile, Request, RequestSlot
 
 
 def recompute(
@@ -23,6 +21,7 @@ def recompute(
     formats: Mapping[str, Format],
 ) -> Recomputed:
     """Rebuild every slot of ``request`` from ``images``, by artifact name; raises ``VerificationError``."""
+    check_times(request)
     names = [artifact.name for artifact in request.artifacts]
     for name in images:
         if name not in names:
@@ -54,7 +53,6 @@ def rebuild(
     if artifact is None:
         raise _mismatch(f"the request has no artifact {name}", Code.IMAGE_MISMATCH)
     wanted = [slot for slot in request.slots if slot.artifact == name]
-    check_times(artifact, request)
     if image.size != artifact.size:  # before a large file is read in vain
         raise _other_image(artifact, f"{artifact.size} bytes", f"{image.size} bytes")
     keys = {slot.key_profile: _profile(slot, profiles) for slot in wanted}
@@ -108,21 +106,6 @@ def _compare_slots(name: str, wanted: list[RequestSlot], found: tuple[RequestSlo
             raise _mismatch(f"digest of slot {slot.slot} of artifact {name}", expected=own.digest, got=slot.digest)
     if wanted != list(found):
         raise _mismatch(f"artifact {name}: the request has its slots in another order, or one of them twice")
-
-
-def check_times(artifact: Artifact, request: Request) -> None:
-    """A time that ends up in signed bytes may not be chosen far from when it was asked for (PROTOCOL, "Clock")."""
-    for option in TIME_OPTIONS:
-        time = artifact.options.get(option)
-        if time is None:
-            continue
-        least, most = request.created - MAX_CLOCK_SKEW_SECONDS, request.expires
-        if not isinstance(time, int) or not least <= time <= most:
-            raise _mismatch(
-                f"artifact {artifact.name}: option {option} lies outside the life of the request",
-                expected=f"{least} to {most}",
-                got=str(time)[:40],
-            )
 
 
 def _profile(slot: RequestSlot, profiles: Mapping[str, KeyProfile]) -> KeyProfile:

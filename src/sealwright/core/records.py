@@ -40,7 +40,7 @@ Text = Annotated[str, Bounds(1, 200)]
 Digest = Annotated[str, Pattern("[0-9a-f]{64}")]
 """32 bytes as lower-case hex."""
 Digest512 = Annotated[str, Pattern("[0-9a-f]{128}")]
-Salt = Annotated[str, Pattern("[0-9a-f]{32,64}")]
+Salt = Annotated[str, Pattern("([0-9a-f]{2}){16,32}")]
 Time = Annotated[int, Bounds(0, 1 << 40)]
 """Seconds since 1970-01-01T00:00:00Z, leap seconds ignored (POSIX)."""
 Count = Annotated[int, Bounds(0, canonical.MAX_INTEGER)]

@@ -13,7 +13,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa, utils
 
-from sealwright.core import canonical
+from sealwright.core import canonical, edwards
 from sealwright.core.errors import Code, FormatError, VerificationError
 
 MAGIC = b"SSHSIG"
@@ -27,9 +27,6 @@ _CURVES: dict[str, tuple[ec.EllipticCurve, hashes.HashAlgorithm]] = {
     "nistp384": (ec.SECP384R1(), hashes.SHA384()),
     "nistp521": (ec.SECP521R1(), hashes.SHA512()),
 }
-_P25519 = 2**255 - 19
-_ORDER_8 = 0x05FC536D880238B13933C6D305ACDFD5F098EFF289F4C345B027B2C28F95E826
-_WEAK_Y = (0, 1, _P25519 - 1, _ORDER_8, _P25519 - _ORDER_8)  # points of small order: anyone can sign for them
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,9 +251,7 @@ def _parse_blob(blob: bytes) -> SshPublicKey:
 
 
 def _ed25519(raw: bytes) -> ed25519.Ed25519PublicKey:
-    y = int.from_bytes(raw, "little") & (1 << 255) - 1
-    if y >= _P25519 or y in _WEAK_Y:
-        raise _invalid("Ed25519 key is not canonical, or of small order")
+    edwards.check_point(raw)
     return ed25519.Ed25519PublicKey.from_public_bytes(raw)
 
 

@@ -13,6 +13,8 @@ from sealwright.core.records import Bounds, Count, Digest
 from sealwright.policy.documents import FileName, Origin, VerifierKey, Witness
 
 MAX_EVIDENCE_BYTES = 16 << 20
+MAX_ROOTS = 256
+"""So many newest versions of the root lead to the one in force; who knows only older ones needs a newer trust file."""
 EVIDENCE_SUFFIX = ".sealwright"
 
 Hash = Annotated[bytes, Bounds(32, 32)]
@@ -53,10 +55,11 @@ class Evidence:
     type: Literal["evidence"]
     format: Literal[1]
     instance: Digest
-    roots: Annotated[tuple[LoggedDocument, ...], Bounds(1, 256)]
+    roots: Annotated[tuple[LoggedDocument, ...], Bounds(1, MAX_ROOTS)]
     """The root in force at the outcome, last; before it the versions back to one that trust files may know."""
     policy: LoggedDocument
     sections: Annotated[tuple[ProvenSection, ...], Bounds(1, 512)]
+    """In ascending order of their indices."""
     request: SignedDocument
     votes: Annotated[tuple[SignedDocument, ...], Bounds(0, 64)]
     reports: Annotated[tuple[SignedDocument, ...], Bounds(0, 256)]
@@ -86,7 +89,7 @@ class Dossier:
     type: Literal["dossier"]
     format: Literal[1]
     instance: Digest
-    roots: Annotated[tuple[LoggedDocument, ...], Bounds(1, 256)]
+    roots: Annotated[tuple[LoggedDocument, ...], Bounds(1, MAX_ROOTS)]
     policy: LoggedDocument
     sections: Annotated[tuple[ProvenSection, ...], Bounds(1, 512)]
     request: SignedDocument

@@ -232,12 +232,15 @@ def _verify_outcome(evidence: Evidence, outcome: Outcome, root: Root, opened: Op
 
 
 def _check_sections_used(evidence: Evidence, approved: Approved) -> None:
-    """Only sections that the decision used belong in evidence: what is not looked at must not be there."""
+    """Only sections that the decision used belong in evidence, in one order: one evidence has one spelling."""
     used = {("scope", approved.scope.id)} | {("key-profile", p.id) for p in approved.profiles}
     used |= {("person", b.person.id) for b in approved.ballots}
     used.add((approved.request.requester_kind, approved.request.requester))
     if len(evidence.sections) != len(used):
         raise _mismatch("sections", str(len(used)), str(len(evidence.sections)))
+    places = [section.index for section in evidence.sections]
+    if places != sorted(set(places)):
+        raise _mismatch("order of the sections", "ascending indices", str(places)[:80])
 
 
 def _verify_signatures(

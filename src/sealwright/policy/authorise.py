@@ -5,7 +5,7 @@ Every refusal names the rule, what was found, and what would satisfy it.  Specif
 """
 
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, groupby
 
 from sealwright.core import records
 from sealwright.core.digests import document_digest
@@ -38,6 +38,8 @@ from sealwright.policy.sections import Sections
 from sealwright.policy.signatures import Namespace, the_envelope, verify_envelope
 
 SIGNING_PURPOSES = frozenset({Purpose.FIRMWARE, Purpose.UPDATE_METADATA})
+TIME_OPTIONS = frozenset({"signing_time", "timestamp"})
+"""Frozen options that hold a time, in seconds since 1970, that ends up in signed bytes."""
 _HASH_HEX_DIGITS = {"sha256": 64, "sha384": 96, "sha512": 128}
 
 
@@ -166,6 +168,7 @@ def check_request(signed: SignedDocument, standing: Standing, now: int) -> Check
         if (index := standing.restrictions.find(kind, digest)) is not None:
             raise RefusedError(f"request met a {kind} at log index {index}", code=Code.VETOED, hint="request anew")
     _check_slots(request)
+    check_times(request)
     requesters = _check_requester(signed, request, digest, standing)
     return CheckedRequest(request=request, digest=digest, requesters=requesters)
 
@@ -203,6 +206,26 @@ def _check_slots(request: Request) -> None:
             raise RefusedError(f"slot {request.slots[twice].slot} is there twice", code=Code.SLOT_INVALID)
     if {s.artifact for s in request.slots} != names:
         raise RefusedError("an artifact has no slot, or a slot no artifact", code=Code.SLOT_INVALID)
+    if [name for name, _ in groupby(s.artifact for s in request.slots)] != [a.name for a in request.artifacts]:
+        raise RefusedError("the slots do not stand in the order of their artifacts", code=Code.SLOT_INVALID)
+
+
+def check_times(request: Request) -> None:
+    """A time that ends up in signed bytes may not be chosen far from when it was asked for (PROTOCOL, "Clock").
+
+    Whatever the format: an option of one of these names is such a time everywhere.
+    """
+    least = request.created - MAX_CLOCK_SKEW_SECONDS
+    for artifact in request.artifacts:
+        for option in TIME_OPTIONS & artifact.options.keys():
+            time = artifact.options[option]
+            if not isinstance(time, int) or not least <= time < request.expires:
+                raise RefusedError(
+                    f"artifact {artifact.name}: option {option} is {str(time)[:40]}, outside the request's life "
+                    f"({least} to {request.expires})",
+                    code=Code.REQUEST_INVALID,
+                    hint="prepare the image anew with the time of now",
+                )
 
 
 def rules_of(request: Request, standing: Standing) -> tuple[Scope, tuple[KeyProfile, ...], str]:
@@ -283,6 +306,8 @@ def check_vote(signed: SignedDocument, checked: CheckedRequest, rules: str, stan
         raise RefusedError(f"vote of {vote.person} names reports unknown here", code=Code.GATES_NOT_MET)
     if not checked.request.created - MAX_CLOCK_SKEW_SECONDS <= vote.time <= now + MAX_CLOCK_SKEW_SECONDS:
         raise RefusedError(f"vote of {vote.person} lies outside the request's life", code=Code.VOTE_INVALID)
+    if vote.reason is not None:
+        raise RefusedError(f"{vote.person} approves and says why; only rejections do", code=Code.VOTE_INVALID)
     return Ballot(vote=vote, digest=digest, person=person, authenticator=authenticator)
 
 

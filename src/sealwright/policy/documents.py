@@ -378,6 +378,8 @@ class Vote:
     person: Id
     checked: Checked
     time: Time
+    reason: Text | None = None
+    """Why, of a rejection; an approval with an "if" is none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from sealwright.core import records
+from sealwright.core import edwards, records
 from sealwright.core.digests import NO_INSTANCE, document_digest
 from sealwright.core.envelopes import SignedDocument
 from sealwright.core.errors import Code, RefusedError
@@ -47,7 +47,7 @@ def check_root(root: Root) -> None:
         raise _refused("more witnesses must cosign than there are")
     if (root.version == 1) != (root.previous == NO_INSTANCE):
         raise _refused("only the first root has no predecessor")
-    _check_verifier_keys(root)
+    _check_machine_keys(root)
     keys = [public_key_of(a) for admin in root.administrators for a in admin.authenticators]
     for what, values in (
         ("administrator", [a.person for a in root.administrators]),
@@ -56,20 +56,25 @@ def check_root(root: Root) -> None:
         ("signer", [s.id for s in root.signers]),
         ("signer key", [s.key.hex() for s in root.signers]),
         ("witness", [w.name for w in root.witnesses]),
-        ("witness key", [w.key.split("+", 2)[2] for w in root.witnesses]),
+        ("witness key", [parse_vkey(w.key).public_key for w in root.witnesses]),
     ):
         if len(set(values)) != len(values):
             raise _refused(f"a {what} is there twice")
 
 
-def _check_verifier_keys(root: Root) -> None:
+def _check_machine_keys(root: Root) -> None:
     """A root with a key that cannot be used would stop every signer for good, since the next root needs it too."""
-    for what, key, kind in (
-        *(("log", log.key, SignatureType.ED25519) for log in root.logs),
-        *(("witness", witness.key, SignatureType.COSIGNATURE) for witness in root.witnesses),
+    for what, name, key, kind in (
+        *(("log", log.origin, log.key, SignatureType.ED25519) for log in root.logs),
+        *(("witness", witness.name, witness.key, SignatureType.COSIGNATURE) for witness in root.witnesses),
     ):
-        if parse_vkey(key).kind is not kind:
+        read = parse_vkey(key)
+        if read.kind is not kind:
             raise _refused(f"the {what} key {key[:60]} is of another type")
+        if read.name != name:
+            raise _refused(f"the key of {what} {name} is called {read.name}")
+    for signer in root.signers:
+        edwards.check_point(signer.key)
 
 
 def _check_signatures(signed: SignedDocument, digest: str, *roots: Root) -> None:

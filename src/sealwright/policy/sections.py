@@ -9,14 +9,15 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar
 
-from sealwright.core import canonical, records
+from sealwright.core import canonical, edwards, records
 from sealwright.core.digests import document_digest
 from sealwright.core.errors import Code, FormatError, RefusedError
-from sealwright.core.keys import PublicKey
+from sealwright.core.keys import Algorithm, PublicKey
 from sealwright.policy.documents import (
     MAX_POLICY_SECONDS,
     SECTION_KINDS,
     Environment,
+    GateKey,
     KeyProfile,
     Person,
     Pipeline,
@@ -131,14 +132,18 @@ def check_rules(policy: Policy, sections: Sections, root: Root) -> None:
             raise _refused(f"scope {scope.id} asks for no approval", hint="production needs two people in all")
         if any(group.recomputed > group.approvals for group in scope.quorum):
             raise _refused(f"scope {scope.id} asks for more recomputed approvals than approvals")
+    for gate_key in sections.all(GateKey):
+        edwards.check_point(gate_key.key)
     _check_key_profiles(sections)
 
 
 def _check_authenticators(sections: Sections, root: Root) -> None:
     owners = {public_key_of(a): admin.person for admin in root.administrators for a in admin.authenticators}
+    people = {admin.person for admin in root.administrators} | {person.id for person in sections.all(Person)}
     holders: list[Person | Pipeline] = [*sections.all(Person), *sections.all(Pipeline)]
-    if len({holder.id for holder in holders}) != len(holders):
-        raise _refused("a person and a pipeline have the same id")
+    for pipeline in sections.all(Pipeline):
+        if pipeline.id in people:
+            raise _refused(f"a pipeline has the id of the person {pipeline.id}")
     for holder in holders:
         for authenticator in holder.authenticators:
             if owners.setdefault(public_key_of(authenticator), holder.id) != holder.id:
@@ -158,6 +163,8 @@ def _check_key_profiles(sections: Sections) -> None:
             public_key.check_algorithm(profile.algorithm)
         except FormatError as e:
             raise _refused(f"key profile {profile.id}: {e.message}") from None
+        if profile.algorithm is Algorithm.ED25519:
+            edwards.check_point(profile.public_key[-edwards.KEY_BYTES :])
         if profile.signs != ("digest" if profile.algorithm.is_prehashed else "message"):
             raise _refused(f"key profile {profile.id}: {profile.algorithm} does not sign a {profile.signs}")
         if profile.environment is Environment.PRODUCTION and profile.image_format is None:

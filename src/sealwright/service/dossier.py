@@ -6,7 +6,7 @@ from sealwright.core import records
 from sealwright.core.digests import NO_INSTANCE, document_digest
 from sealwright.core.envelopes import SignedDocument
 from sealwright.core.errors import Code, RefusedError
-from sealwright.evidence.bundle import AsOf, Dossier, LoggedDocument, LoggedEntry, ProvenSection, TrustFile
+from sealwright.evidence.bundle import MAX_ROOTS, AsOf, Dossier, LoggedDocument, LoggedEntry, ProvenSection, TrustFile
 from sealwright.policy.documents import Outcome, Request, Root, Vote
 from sealwright.policy.sections import parse_section
 from sealwright.service.ledger import Ledger
@@ -35,13 +35,14 @@ def gather(ledger: Ledger, documents: DocumentStore, request_digest: str) -> Dos
     def granting(index: int) -> LoggedDocument:
         return LoggedDocument(signed=ledger.granting(index), index=index, proof=proof(index))
 
+    roots = [index for index in ledger.roots if index <= outcome.root_index]
     policy = granting(outcome.policy_index)
     used = _sections_used(records.parse(Request, stored.request.document), [votes[d] for d in attempt.votes])
     return Dossier(
         type="dossier",
         format=1,
         instance=ledger.instance,
-        roots=tuple(granting(index) for index in ledger.roots if index <= outcome.root_index),
+        roots=tuple(granting(index) for index in roots[-MAX_ROOTS:]),
         policy=policy,
         sections=prove_sections(
             documents.sections(document_digest("policy", ledger.instance, policy.signed.document)),

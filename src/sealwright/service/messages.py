@@ -66,10 +66,9 @@ class SubmitBody:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VoteBody:
-    """A signed vote; a rejection may tell its reason, which is passed on and not part of what was signed."""
+    """A signed vote."""
 
     vote: SignedDocument
-    reason: Text | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

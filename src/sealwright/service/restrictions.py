@@ -40,10 +40,10 @@ class Logged:
 
 def veto(ledger: Ledger, desk: Desk, documents: DocumentStore, request: str, body: VoteBody, person: str) -> Logged:
     """Log the rejection of a request by one of its voters; its reason is told to whoever asks for the request."""
-    digest = _check_rejection(ledger, desk, request, body.vote, person)
+    digest, vote = _check_rejection(ledger, desk, request, body.vote, person)
     documents.add_restriction(digest, RestrictionKind.VETO, request, person, body.vote, "vote").result()
     logged = _log(ledger, documents, digest, RestrictionKind.VETO, request, person)
-    reason = f": {body.reason}" if body.reason else ""
+    reason = f": {vote.reason}" if vote.reason else ""
     desk.stop(request, RequestState.REJECTED, f"vetoed by {person} at log index {logged.index}{reason}")
     return logged
 
@@ -117,8 +117,8 @@ def is_administrator(ledger: Ledger, person: str) -> bool:
     )
 
 
-def _check_rejection(ledger: Ledger, desk: Desk, request: str, signed: SignedDocument, person: str) -> str:
-    """Check a rejection by ``person``; return the vote's digest.  Logging the veto is what makes it count."""
+def _check_rejection(ledger: Ledger, desk: Desk, request: str, signed: SignedDocument, person: str) -> tuple[str, Vote]:
+    """Check a rejection by ``person``; return the vote and its digest.  Logging the veto is what makes it count."""
     live = desk.find(request)
     vote = records.parse(Vote, signed.document)
     if vote.person != person or vote.decision is not Decision.REJECT:
@@ -130,7 +130,7 @@ def _check_rejection(ledger: Ledger, desk: Desk, request: str, signed: SignedDoc
         # The decision is looked at after the signature: a veto that comes so far is genuine.
         if e.code is not Code.VETOED:
             raise
-    return document_digest("vote", ledger.instance, signed.document)
+    return document_digest("vote", ledger.instance, signed.document), vote
 
 
 def _check_may_veto(ledger: Ledger, live: Live, person: str) -> None:

@@ -6,7 +6,7 @@ Reference: C2SP signed-note v1.0.0, C2SP tlog-cosignature v1.0.1; ``docs/spec/lo
 
 import re
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import lru_cache
@@ -15,7 +15,7 @@ from hashlib import sha256
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from sealwright.core import canonical
+from sealwright.core import canonical, edwards
 from sealwright.core.errors import Code, FormatError, VerificationError
 
 MAX_NOTE_BYTES = 128 * 1024
@@ -45,8 +45,9 @@ class VerifierKey:
     def __post_init__(self) -> None:
         if not self.name or "+" in self.name or any(c.isspace() for c in self.name) or _CONTROL.search(self.name):
             raise _invalid("key name is empty or holds a space, a plus or a control character")
-        if len(self.public_key) != 32:
+        if len(self.public_key) != edwards.KEY_BYTES:
             raise _invalid(f"Ed25519 public keys have 32 bytes, not {len(self.public_key)}")
+        edwards.check_point(self.public_key)
 
     @property
     def key_id(self) -> bytes:
@@ -106,7 +107,7 @@ class Note:
     signatures: tuple[NoteSignature, ...]
 
     def verify(self, keys: Sequence[VerifierKey]) -> dict[VerifierKey, int | None]:
-        """Return those of ``keys`` that signed, with the newest time of each cosigner.
+        """Return those of ``keys`` that signed, with the time of each cosigner.
 
         Signatures of other keys are ignored; a bad signature of a known key is a ``VerificationError``, because
         somebody tampered or the key is mistaken.
@@ -118,8 +119,7 @@ class Note:
         for line in self.signatures:
             key = known.get((line.name, line.key_id))
             if key is not None:
-                time = key.verify(self.text, line.signature)
-                signed[key] = time if time is None else max(time, signed.get(key) or 0)
+                signed[key] = key.verify(self.text, line.signature)
         return signed
 
 
@@ -139,7 +139,16 @@ def parse_note(data: bytes) -> Note:
     signatures = lines[:-1].split("\n", MAX_SIGNATURES)
     if len(signatures) > MAX_SIGNATURES:
         raise _invalid(f"note has more than {MAX_SIGNATURES} signatures")
-    return Note((text + "\n").encode(), tuple(_signature(line) for line in signatures))
+    return Note((text + "\n").encode(), _distinct(_signature(line) for line in signatures))
+
+
+def _distinct(signatures: Iterable[NoteSignature]) -> tuple[NoteSignature, ...]:
+    """One line for each key: a second one says nothing, and would be one more spelling of the same note."""
+    by_key: dict[tuple[str, bytes], NoteSignature] = {}
+    for line in signatures:
+        if by_key.setdefault((line.name, line.key_id), line) is not line:
+            raise _invalid(f"note has two signature lines of key {line.name[:60]} ({line.key_id.hex()})")
+    return tuple(by_key.values())
 
 
 def _signature(line: str) -> NoteSignature:
