@@ -41,6 +41,7 @@ def test_the_first_signature_works_as_written(tmp_path: Path):
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     assert "CMS Verification successful" in done.stderr
     assert "Traceback" not in done.stderr
+    assert "sealwright: error" not in done.stderr
 
 
 def test_the_commands_of_the_first_page_are_make_targets():
