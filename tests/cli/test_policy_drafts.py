@@ -1,0 +1,280 @@
+"""Drafts of a policy: what would be refused later is refused at once, and whoever signs sees what changes."""
+
+import json
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from tests.cli.online import Terminal
+from tests.simulators.live import Live, make_identity
+
+from sealwright.client import ssh
+from sealwright.formats import FORMATS
+from sealwright.policy.documents import KeyGrade
+
+REFUSED, MISFIT, SETTING = 77, 65, 78
+USED, NEW = "router/production/1", "router/production/2"
+P256, RSA = "ecdsa-p256-sha256", "rsa-pkcs1-sha256"
+
+
+@pytest.fixture(scope="module")
+def live(tmp_path_factory):
+    live = Live(tmp_path_factory.mktemp("drafts")).make()
+    try:
+        yield live.start().found_policy()
+    finally:
+        live.stop()
+
+
+@pytest.fixture
+def terminal(live, capsys, monkeypatch):
+    terminal = Terminal(live, capsys, monkeypatch)
+    for person in ("root-a", "ada"):
+        if not (live.folder / f"config-{person}").exists():
+            terminal.connect(person)
+    yield terminal
+    terminal.good("root-a", "policy", "discard")
+
+
+@pytest.fixture
+def pem(tmp_path):
+    def write(key):
+        path = tmp_path / "key.pem"
+        path.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+        return path
+
+    return write
+
+
+def made(live: Live) -> list[Path]:
+    """Everything that ceremonies made."""
+    return sorted((live.configuration.folder / "signer" / "keys").rglob("*"))
+
+
+def differences(said):
+    return {(d["change"], d["kind"], d["id"]): d for d in said.json["differences"]}
+
+
+# -- keys are checked before they are made
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        ((NEW, "--algorithm", P256), REFUSED, "names no format"),
+        (("ruoter/production/2", "--algorithm", P256, "--format", "raw"), REFUSED, "did you mean router/production"),
+        (("router/test/2", "--algorithm", P256, "--format", "raw"), REFUSED, "no product router in test"),
+        ((NEW, "--algorithm", P256, "--format", "uefi-pe"), REFUSED, f"no target of uefi-pe verifies {P256}"),
+        ((NEW, "--algorithm", RSA, "--size", "1024", "--format", "raw"), SETTING, "cannot have 1024 bits"),
+        ((NEW, "--algorithm", P256, "--size", "384", "--format", "raw"), SETTING, "cannot have 384 bits"),
+        ((USED, "--algorithm", P256, "--format", "raw"), REFUSED, "there is a key"),
+        (("router/moon/2", "--algorithm", P256), SETTING, "does not name a key"),
+    ],
+)  # fmt: skip
+def test_a_key_that_would_be_refused_later_is_not_made(terminal, live, arguments, code, says):
+    before = made(live)
+    said = terminal.run("root-a", "key", "create", *arguments, "--instance", live.configuration.folder)
+    assert (said.code, made(live)) == (code, before)
+    assert says in said.err
+
+
+def test_a_key_of_a_grade_that_its_product_does_not_take_is_not_made(terminal, live):
+    terminal.good("root-a", "product", "add", "vault", "--environment", "production")
+    before = made(live)
+    order = ("--algorithm", P256, "--format", "raw", "--instance", live.configuration.folder)
+    said = terminal.run("root-a", "key", "create", "vault/production/1", *order)
+    assert (said.code, made(live)) == (REFUSED, before)
+    assert "is graded software, vault/production takes hardware-claimed, hardware-attested" in said.err
+    terminal.good("root-a", "product", "change", "vault", "--environment", "production", "--key-grade", "software")
+    terminal.good("root-a", "key", "create", "vault/production/1", *order)
+
+
+def test_a_key_of_another_kind_than_its_algorithm_is_not_imported(terminal, live, pem):
+    before = made(live)
+    order = ("--format", "raw", "--instance", live.configuration.folder)
+    file = pem(rsa.generate_private_key(65537, 2048))
+    said = terminal.run("root-a", "key", "import", "router/production/old", file, "--algorithm", P256, *order)
+    assert (said.code, made(live)) == (MISFIT, before)
+    assert f"cannot sign {P256}" in said.err
+    terminal.good("root-a", "key", "import", "router/production/old", file, "--algorithm", RSA, *order)
+
+
+def test_an_imported_key_is_taken_up_again_after_its_draft_was_discarded(terminal, live, pem):
+    file = pem(ec.generate_private_key(ec.SECP256R1()))
+    order = (file, "--algorithm", P256, "--format", "raw", "--instance", live.configuration.folder)
+    first = terminal.good("root-a", "key", "import", "router/production/2019", *order).out.splitlines()[0]
+    said = terminal.run("root-a", "key", "import", "router/production/2020", *order)
+    assert said.code == REFUSED
+    assert "this is the key router/production/2019 already" in said.err
+    assert "stay in their partitions" in terminal.good("root-a", "policy", "discard").err
+    before = made(live)
+    assert terminal.good("root-a", "key", "import", "router/production/2019", *order).out.splitlines()[0] == first
+    assert made(live) == before
+    terminal.good("root-a", "policy", "check")
+
+
+def test_a_key_is_taken_out_of_the_policy(terminal):
+    said = terminal.run("root-a", "key", "remove", "router/production/l")
+    assert said.code == REFUSED
+    assert f"did you mean {USED}" in said.err
+    assert f"removed key-profile {USED}" in terminal.good("root-a", "key", "remove", USED).out
+    said = terminal.good("root-a", "policy", "check")
+    assert "router/production has no key that signs" in said.err
+
+
+# -- products
+
+
+def test_adding_a_product_again_changes_nothing_and_change_changes_what_is_named(terminal):
+    said = terminal.run("root-a", "product", "add", "router", "--environment", "production", "--member-state", "FR")
+    assert said.code == REFUSED
+    assert "product change router --environment production" in said.err
+    assert "changes nothing" in terminal.run("root-a", "policy", "propose").err
+    command = ("product", "change", "router", "--environment", "production")
+    assert "nothing is named" in terminal.run("root-a", *command).err
+    terminal.good("root-a", *command, "--member-state", "FR", "--recomputed", "1")
+    (found,) = differences(terminal.good("root-a", "policy", "check", "--json")).values()
+    assert found["gone"] == [
+        {"member": "member states", "value": "DE"}, {"member": "quorum", "value": "2 by approver"}
+    ] or found["gone"] == [
+        {"member": "quorum", "value": "2 by approver"}, {"member": "member states", "value": "DE"}
+    ]  # fmt: skip
+    assert {"member": "quorum", "value": "2 by approver, 1 of them recomputed"} in found["new"]
+    assert {"member": "member states", "value": "FR"} in found["new"]
+    said = terminal.run("root-a", *command, "--approvals", "1", "--recomputed", "2")
+    assert "2 recomputed approvals of 1" in said.err
+    said = terminal.run("root-a", *command, "--key-grade", "hardware-attested")
+    assert f"would be shut out: {USED}" in said.err
+
+
+def test_a_product_goes_with_its_keys_or_not_at_all(terminal):
+    said = terminal.run("root-a", "product", "remove", "router/production")
+    assert said.code == REFUSED
+    assert USED in said.err
+    assert "--with-keys" in said.err
+    said = terminal.good("root-a", "product", "remove", "router/production", "--with-keys", "--json")
+    assert {(d["change"], d["kind"]) for d in said.json["draft"]} == {("removed", "scope"), ("removed", "key-profile")}
+    terminal.good("root-a", "policy", "check")
+    said = terminal.run("root-a", "product", "remove", "router/prodution")
+    assert "there is no router/prodution" in said.err
+
+
+# -- people
+
+
+def test_a_misspelt_role_is_refused_with_those_that_there_are(terminal, live):
+    key = f"{make_identity(live.folder / 'eve')}.pub"
+    said = terminal.run("root-a", "people", "add", "eve", "--key", key, "--role", "aprover")
+    assert said.code == REFUSED
+    assert "did you mean approver? roles: approver, developer" in said.err
+    said = terminal.good(
+        "root-a", "product", "change", "router", "--environment", "production", "--approver", "releaser"
+    )
+    assert "releaser is a new role" in said.err
+    assert "needs 2 approvals by releaser, and 0 people are that" in terminal.good("root-a", "policy", "check").err
+    terminal.good("root-a", "people", "add", "eve", "--key", key, "--role", "releaser")
+
+
+def test_one_role_or_one_key_is_taken_and_the_person_stays(terminal, live):
+    second = make_identity(live.folder / "ada-2")
+    terminal.good("root-a", "people", "add", "ada", "--key", f"{second}.pub")
+    old = ssh.public_key(live.identities["ada"]).fingerprint
+    terminal.good("root-a", "people", "remove", "ada", "--key", f"{live.identities['ada']}.pub", "--role", "approver")
+    (ada,) = (p for p in terminal.good("root-a", "people", "list", "--json").json if p["person"] == "ada")
+    assert ada["keys"] == [ssh.public_key(second).fingerprint]
+    assert ada["roles"] == ["developer"]
+    for arguments, says in (
+        (("--key", old), "ada has no key"),
+        (("--role", "approver"), "ada has no role approver"),
+        (("--key", ada["keys"][0]), "no key left"),
+    ):
+        said = terminal.run("root-a", "people", "remove", "ada", *arguments)
+        assert said.code == REFUSED
+        assert says in said.err
+    assert "no person adaa" in terminal.run("root-a", "people", "remove", "adaa").err
+
+
+def test_a_name_needs_somebody_behind_it(terminal):
+    said = terminal.run("root-a", "people", "name", "adda", "Ada Lovelace")
+    assert said.code == REFUSED
+    assert "did you mean ada" in said.err
+    said = terminal.run("root-a", "people", "name", "ada", "--erase")
+    assert "no name for ada" in said.err
+    terminal.good("root-a", "people", "name", "root-a", "An Administrator")
+    terminal.good("root-a", "people", "name", "root-a", "--erase")
+
+
+# -- the draft as a whole
+
+
+def test_check_show_propose_and_sign_show_before_and_after(terminal):
+    terminal.good("root-a", "product", "change", "router", "--environment", "production", "--approvals", "1")
+    lines = ["changed scope router/production", "  - quorum: 2 by approver", "  + quorum: 1 by approver"]
+    assert terminal.good("root-a", "policy", "check").out.splitlines() == lines
+    assert "\n".join(lines) in terminal.good("root-a", "policy", "show").out
+    said = terminal.good("root-a", "policy", "propose")
+    assert "\n".join(lines) in said.err
+    (digest,) = said.out.split()
+    assert "\n".join(lines) in terminal.good("ada", "policy", "show", digest).out
+    shown = terminal.good("ada", "policy", "show", digest, "--json").json
+    assert [d["id"] for d in shown["differences"]] == ["router/production"]
+    said = terminal.run("ada", "policy", "sign", digest)
+    assert "\n".join(lines) in said.out, "what is to be signed is shown before it is"
+    assert said.code == REFUSED
+
+
+def test_a_discarded_draft_is_named_kept_and_taken_up_again(terminal):
+    terminal.good("root-a", "people", "remove", "dan")
+    said = terminal.good("root-a", "policy", "discard", "--json")
+    assert [(d["change"], d["id"]) for d in said.json["dropped"]] == [("removed", "dan")]
+    assert json.loads(Path(said.json["copy"]).read_text())["type"] == "policy-draft"
+    assert "changes nothing" in terminal.run("root-a", "policy", "propose").err
+    terminal.good("root-a", "policy", "discard", "--undo")
+    assert "removed person dan" in terminal.good("root-a", "policy", "check").out
+    assert "no draft was discarded" in terminal.run("ada", "policy", "discard", "--undo").err
+
+
+def test_a_stale_draft_hinders_changes_but_neither_looking_nor_revoking(terminal, live):
+    terminal.good("ada", "people", "remove", "dan")
+    key = f"{make_identity(live.folder / 'fay')}.pub"
+    terminal.good("root-a", "people", "add", "fay", "--key", key, "--role", "developer")
+    terminal.good("root-a", "policy", "propose")
+    terminal.good("root-a", "policy", "apply")
+    assert not (live.folder / "config-root-a" / "policy-draft.json").exists()
+    said = terminal.run("ada", "people", "remove", "cleo")
+    assert said.code == REFUSED
+    assert "the draft changes policy version" in said.err
+    assert "the draft changes policy version" in terminal.good("ada", "key", "list").err
+    own = ssh.public_key(live.identities["ada"]).fingerprint
+    said = terminal.run("ada", "people", "revoke", "fay", "--reason", "envy")
+    assert "may not revoke" in said.err
+    assert own in terminal.good("ada", "people", "list").out
+    assert "dropped:" in terminal.good("ada", "policy", "discard").out
+
+
+def test_applying_keeps_a_draft_that_says_something_else(terminal, live):
+    key = f"{make_identity(live.folder / 'gus')}.pub"
+    terminal.good("root-a", "people", "add", "gus", "--key", key)
+    digest = terminal.good("root-a", "policy", "propose").out.split()[0]
+    terminal.good("root-a", "people", "remove", "dan")
+    assert "your draft is not what was applied" in terminal.good("root-a", "policy", "apply", digest).err
+    assert (live.folder / "config-root-a" / "policy-draft.json").exists()
+
+
+# -- help
+
+
+@pytest.mark.parametrize(
+    ("command", "values"),
+    [
+        ("key create", ["ecdsa-p256-sha256", "development, test or production", "update-metadata", *FORMATS]),
+        ("key import", ["rsa-pss-sha256", "endorsement", *FORMATS]),
+        ("people add", ["developer", "approver"]),
+        ("product add", ["development", "test", "production", *KeyGrade]),
+        ("product change", ["developer", "approver", *KeyGrade]),
+    ],
+)
+def test_the_help_names_the_values(terminal, command, values):
+    shown = "".join(terminal.good("root-a", *command.split(), "--help").out.split())  # it breaks lines at hyphens
+    assert [value for value in values if value.replace(" ", "") not in shown] == []
