@@ -19,6 +19,8 @@ from sealwright.keystores.opening import create_partition, open_ceremony
 from sealwright.keystores.secrets import Secret
 from sealwright.keystores.worker_client import Worker
 
+STATELESS = tuple(algorithm for algorithm in Algorithm if not algorithm.is_stateful)
+"""The others take numbers: tests/keystores/test_hss_lms.py."""
 PIN = Secret(b"correct horse 1234")
 TEMPLATE = CertificateTemplate(
     common_name="TEST ONLY router production firmware",
@@ -29,9 +31,7 @@ TEMPLATE = CertificateTemplate(
 
 def size_of(algorithm: Algorithm) -> int:
     """Return the smallest size that a new key of this algorithm may have."""
-    if algorithm.startswith("rsa-"):
-        return 2048
-    return 256 if algorithm is Algorithm.ED25519 else int(algorithm.split("-")[1][1:])
+    return algorithm.key_size_bits or 2048
 
 
 def payload_of(algorithm: Algorithm, message: bytes = b"firmware") -> bytes:
@@ -48,9 +48,7 @@ class Partition:
     keys: dict[Algorithm, CreatedKey]
 
 
-def make_partition(
-    uri: str, *, algorithms: tuple[Algorithm, ...] = tuple(Algorithm), secret: Secret = PIN
-) -> Partition:
+def make_partition(uri: str, *, algorithms: tuple[Algorithm, ...] = STATELESS, secret: Secret = PIN) -> Partition:
     """Make one key of each algorithm in the empty partition ``uri``."""
     ceremony = open_ceremony(uri, secret)
     try:

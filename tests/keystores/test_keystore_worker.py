@@ -226,7 +226,7 @@ def test_a_worker_over_files_loads_no_pkcs11_and_a_client_no_keystore() -> None:
         "print(sorted(m for m in sys.modules if m.startswith('sealwright.') or m.startswith(('argon2', 'fastapi'))))"
     )
     assert run_python(worker) == "[]"
-    own = ["frames", "secrets", "worker_client"]
+    own = ["frames", "numbers", "secrets", "worker_client"]
     assert run_python(client) == str(
         sorted(
             ["sealwright.core", "sealwright.core.errors", "sealwright.core.keys", "sealwright.keystores"]

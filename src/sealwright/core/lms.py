@@ -159,8 +159,13 @@ class HssKey:
     @property
     def name(self) -> str:
         """The parameters for people; those of lower trees stand in each signature."""
-        names = f"{self.top.tree.name}/w{self.top.one_time.width}"
-        return names if self.levels == 1 else f"{names} on top of {self.levels} levels"
+        top = f"{self.top.tree.name.removeprefix('lms-').replace('-m', '-n')}-w{self.top.one_time.width}"
+        return top if self.levels == 1 else f"{self.levels}x{top}"
+
+    @property
+    def capacity(self) -> int:
+        """How many signatures it can make, if every level is like the top: so it is with the keys made here."""
+        return 1 << (self.levels * self.top.tree.height)
 
 
 def parse_public_key(data: bytes) -> HssKey:

@@ -3,29 +3,30 @@
 One fixed template, a code-signing leaf that is its own trust anchor: RFC 5280 with basicConstraints CA false, keyUsage
 digitalSignature (both critical) and extendedKeyUsage codeSigning.  ``openssl cms -verify``, sbverify and osslsigncode
 take it as the only anchor.  The key that signs is anywhere: here is only a function that calls it.  A key that the
-library does not know (SLH-DSA) gets the same template, its key and algorithm put in afterwards (RFC 9909).
+library does not know (SLH-DSA, HSS/LMS) gets the same template, its key and algorithm put in afterwards (RFC 9909,
+RFC 9802).
 """
 
 import hashlib
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from asn1crypto import algos, core, keys
-from asn1crypto import x509 as asn1
+from asn1crypto import core, parser
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, mldsa, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from sealwright.core.errors import ConfigurationError
-from sealwright.core.keys import Algorithm, LibraryKey, PublicKey, SlhDsaPublicKey, hash_of, rsa_padding
-from sealwright.core.keys.slh_dsa import algorithm_identifier
+from sealwright.core.keys import Algorithm, LibraryKey, OwnKey, PublicKey, hash_of, rsa_padding
 from sealwright.keystores.interface import CertificateTemplate
 from sealwright.keystores.private_keys import LibraryPrivateKey
 
 SignPayload = Callable[[bytes], bytes]
 """Signs a digest (or, where the algorithm is not prehashed, a message) in canonical encoding."""
 
+_SIGNATURE_AT, _KEY_AT = 2, 6
+"""Members of a TBSCertificate with a version (RFC 5280, section 4.1): algorithm of the signature, and public key."""
 _KEY_USAGE = x509.KeyUsage(
     digital_signature=True,
     content_commitment=False,
@@ -46,8 +47,8 @@ def self_signed(key: PublicKey, algorithm: Algorithm, sign: SignPayload, templat
     with something that ``key`` did not make.
     """
     try:
-        if isinstance(key.key, SlhDsaPublicKey):
-            return _spliced(key, key.key, sign, template)
+        if isinstance(key.key, OwnKey):
+            return _spliced(key, key.key, algorithm, sign, template)
         certificate = _builder(key.key, x509.SubjectKeyIdentifier.from_public_key(key.key), template).sign(
             _outside_key(key.key, algorithm, sign),
             hash_of(algorithm) if algorithm.is_prehashed else None,  # type: ignore[arg-type]
@@ -60,27 +61,34 @@ def self_signed(key: PublicKey, algorithm: Algorithm, sign: SignPayload, templat
     return certificate.public_bytes(serialization.Encoding.DER)
 
 
-def _spliced(key: PublicKey, own: SlhDsaPublicKey, sign: SignPayload, template: CertificateTemplate) -> bytes:
+def _spliced(
+    key: PublicKey, own: OwnKey, algorithm: Algorithm, sign: SignPayload, template: CertificateTemplate
+) -> bytes:
     """Make the template with a key of no meaning, then put key and algorithm in and have it signed."""
     stand_in = ed25519.Ed25519PrivateKey.generate()
     # RFC 5280, section 4.2.1.2, method 1: SHA-1 of the key bits is a name, nothing rests on its strength.
     identifier = x509.SubjectKeyIdentifier(hashlib.sha1(own.raw, usedforsecurity=False).digest())
     made = _builder(stand_in.public_key(), identifier, template).sign(stand_in, None)
-    tbs = asn1.TbsCertificate.load(made.tbs_certificate_bytes)
-    identified = algos.SignedDigestAlgorithm.load(algorithm_identifier(own.algorithm))
-    tbs["signature"] = identified
-    tbs["subject_public_key_info"] = keys.PublicKeyInfo.load(key.spki_der)
-    message = bytes(tbs.dump())
+    parts = _children(made.tbs_certificate_bytes)
+    identified, _ = _children(key.spki_der)  # names the algorithm of signatures too
+    parts[_SIGNATURE_AT], parts[_KEY_AT] = identified, key.spki_der
+    message = _sequence(*parts)
     signature = sign(message)
-    key.verify(own.algorithm, message, signature)
-    outer = asn1.Certificate(
-        {
-            "tbs_certificate": asn1.TbsCertificate.load(message),
-            "signature_algorithm": identified,
-            "signature_value": core.OctetBitString(signature),
-        }
-    )
-    return bytes(outer.dump())
+    key.verify(algorithm, message, signature)
+    return _sequence(message, identified, bytes(core.OctetBitString(signature).dump()))
+
+
+def _children(der: bytes) -> list[bytes]:
+    """Split a SEQUENCE; the library's own type knows too few public keys."""
+    content, found = parser.parse(der)[4], []
+    while content:
+        found.append(content[: parser.peek(content)])
+        content = content[len(found[-1]) :]
+    return found
+
+
+def _sequence(*parts: bytes) -> bytes:
+    return bytes(parser.emit(0, 1, 16, b"".join(parts)))
 
 
 def _builder(

@@ -3,13 +3,16 @@
 It protects a stolen folder, not a stolen process: there is no hardware here.  The files: ``files_partition``.
 """
 
+import secrets
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from sealwright.core.errors import Code, RefusedError
 from sealwright.core.keys import Algorithm, PublicKey
 from sealwright.keystores import private_keys
 from sealwright.keystores.certificates import self_signed
 from sealwright.keystores.files_partition import Partition, create_partition, unavailable
+from sealwright.keystores.hss_lms_keys import HssLmsPrivateKey
 from sealwright.keystores.interface import (
     CertificateTemplate,
     CreatedKey,
@@ -19,10 +22,14 @@ from sealwright.keystores.interface import (
     check_size,
     key_not_found,
 )
+from sealwright.keystores.lms_state import Counters
+from sealwright.keystores.lms_tree import Hypertree
+from sealwright.keystores.numbers import Block, Counter
 from sealwright.keystores.private_keys import PrivateKey
 from sealwright.keystores.secrets import Secret
 
 __all__ = ["FilesCeremony", "FilesKeystore", "create_partition"]
+COUNTERS_FILE = "counters.sqlite"
 
 
 class FilesKeystore:
@@ -31,6 +38,8 @@ class FilesKeystore:
     def __init__(self, folder: Path) -> None:
         self._partition = Partition(folder)
         self._keys: dict[str, tuple[PublicKey, PrivateKey]] = {}
+        self._trees: dict[str, Hypertree] = {}
+        self._counters = Counters(folder / COUNTERS_FILE)
 
     def open(self, passphrase: Secret) -> None:
         """Decrypt every key; ``ConfigurationError`` when the passphrase is wrong or any file was changed."""
@@ -43,7 +52,7 @@ class FilesKeystore:
             raise unavailable(f"key file {min(gone)}.json is gone")
         return {fingerprint: public for fingerprint, (public, _) in self._keys.items()}
 
-    def sign(self, fingerprint: str, algorithm: Algorithm, payload: bytes) -> bytes:
+    def sign(self, fingerprint: str, algorithm: Algorithm, payload: bytes, block: Block | None = None) -> bytes:
         """Sign as ``Keystore.sign`` says."""
         if fingerprint not in self._keys:
             self._read_new_keys()
@@ -51,11 +60,28 @@ class FilesKeystore:
             raise key_not_found(fingerprint)
         public, private = self._keys[fingerprint]
         check_payload(public, algorithm, payload)
+        if isinstance(private, HssLmsPrivateKey):
+            return self._sign_numbered(fingerprint, private, payload, block)
         return private_keys.sign(private, algorithm, payload)
+
+    def counters(self) -> Mapping[str, Counter]:
+        """Return how far each HSS/LMS key is used up."""
+        self._read_new_keys()
+        stateful = [f for f, (_, private) in self._keys.items() if isinstance(private, HssLmsPrivateKey)]
+        return {fingerprint: self._counters.next(fingerprint) for fingerprint in stateful}
+
+    def _sign_numbered(self, fingerprint: str, key: HssLmsPrivateKey, message: bytes, block: Block | None) -> bytes:
+        if block is None:
+            raise RefusedError(f"key {fingerprint[:16]} is stateful and got no block", code=Code.STATE_EXHAUSTED)
+        if fingerprint not in self._trees:
+            self._trees[fingerprint] = key.hypertree()
+        number = self._counters.take(fingerprint, *block)  # from here on it is used, whatever happens
+        return self._trees[fingerprint].sign(number, secrets.token_bytes(key.seed.one_time.size), message)
 
     def close(self) -> None:
         """Forget the keys."""
         self._keys.clear()
+        self._trees.clear()
         self._partition.close()
 
     def _read_new_keys(self) -> set[str]:
@@ -70,6 +96,7 @@ class FilesCeremony:
     """A partition open for making keys."""
 
     def __init__(self, folder: Path) -> None:
+        self._folder = folder
         self._partition = Partition(folder)
 
     def open(self, passphrase: Secret) -> None:
@@ -77,11 +104,13 @@ class FilesCeremony:
         self._partition.open(passphrase)
 
     def create_key(
-        self, label: str, algorithm: Algorithm, size_bits: int, certificate: CertificateTemplate
+        self, label: str, algorithm: Algorithm, size_bits: int, certificate: CertificateTemplate, parameters: str = ""
     ) -> CreatedKey:
         """Make a key and its certificate; the key is durable when this returns."""
         check_size(algorithm, size_bits)
-        key = private_keys.generate(algorithm, size_bits)
+        key = private_keys.generate(algorithm, size_bits, parameters)
+        if isinstance(key, HssLmsPrivateKey):
+            return self._create_stateful(label, key, certificate)
         der = self_signed(
             private_keys.public_half(key),
             algorithm,
@@ -90,8 +119,21 @@ class FilesCeremony:
         )
         return self.import_key(label, key, (der,))
 
+    def _create_stateful(self, label: str, key: HssLmsPrivateKey, template: CertificateTemplate) -> CreatedKey:
+        """Number 0 goes into the certificate; the counter is there before the key, and begins behind it."""
+        public, tree = private_keys.public_half(key), key.hypertree()
+        counters = Counters(self._folder / COUNTERS_FILE)
+        counters.add(public.fingerprint, tree.capacity)
+        number = counters.take(public.fingerprint, 0, 1)
+        randomizer = secrets.token_bytes(key.seed.one_time.size)
+        der = self_signed(public, Algorithm.HSS_LMS, lambda text: tree.sign(number, randomizer, text), template)
+        self._partition.store(label, public, key, (der,))
+        return CreatedKey(label=label, public_key=public, grade=Grade.SOFTWARE, certificates=(der,))
+
     def import_key(self, label: str, private_key: PrivateKey, certificates: Sequence[bytes]) -> CreatedKey:
         """Seal a key into its file; the key is durable when this returns."""
+        if isinstance(private_key, HssLmsPrivateKey):
+            raise RefusedError("a stateful key is never taken in: who knows what it signed", code=Code.NOT_PERMITTED)
         public, ordered = private_keys.check_importable(private_key, tuple(certificates))
         self._partition.store(label, public, private_key, ordered)
         return CreatedKey(label=label, public_key=public, grade=Grade.SOFTWARE, certificates=ordered)

@@ -3,7 +3,8 @@
 ``partition.json`` holds a random partition key, sealed with Argon2id (RFC 9106) of the passphrase.  Each
 ``<fingerprint>.json`` holds a PKCS#8 key sealed with the partition key.  Sealing is AES-256-GCM (NIST SP 800-38D); the
 additional data are all other members of the file, so that label, public key (its key type and curve with it) and
-certificates cannot be exchanged.  Files are written whole or not at all, and are refused when others can read them.
+certificates cannot be exchanged.  An HSS/LMS key has its tree in ``<fingerprint>.nodes``, which is no secret.  Files
+are written whole or not at all, and are refused when others can read them.
 """
 
 import os
@@ -22,12 +23,14 @@ from sealwright.core.errors import Code, ConfigurationError, FormatError, Unavai
 from sealwright.core.keys import PublicKey
 from sealwright.core.records import Bounds, Salt, Text
 from sealwright.keystores import private_keys
+from sealwright.keystores.hss_lms_keys import HssLmsPrivateKey
 from sealwright.keystores.interface import key_is_there
 from sealwright.keystores.private_keys import PrivateKey
 from sealwright.keystores.secrets import Secret
 
 PARTITION_FILE = "partition.json"
 MAX_KEYS = 10_000
+MAX_NODES_BYTES = 4 << 20
 _NONCE_BYTES = 12
 
 
@@ -74,7 +77,8 @@ def create_partition(folder: Path, passphrase: Secret) -> None:
         folder.mkdir(mode=0o700)
     except OSError as e:
         raise ConfigurationError(f"cannot make the partition {folder}: {e.strerror}", setting="keystore") from e
-    _write_new(folder / PARTITION_FILE, _seal(_derive(passphrase, header), header, secrets.token_bytes(32)))
+    sealed = _seal(_derive(passphrase, header), header, secrets.token_bytes(32))
+    _write_new(folder / PARTITION_FILE, records.serialise(sealed))
     _sync_folder(folder.parent)
 
 
@@ -133,6 +137,8 @@ class Partition:
                 hint="restore the file from a backup of this partition",
             ) from None
         key = private_keys.load_pkcs8_der(encoded)
+        if isinstance(key, HssLmsPrivateKey):
+            key = self._with_nodes(fingerprint, key)
         if private_keys.public_half(key).spki_der != record.public_key:
             raise ConfigurationError(f"{fingerprint}.json holds the halves of two keys", setting="keystore")
         return PublicKey(record.public_key), key
@@ -153,7 +159,21 @@ class Partition:
         path = self._folder / f"{public.fingerprint}.json"
         if path.exists():
             raise key_is_there(public)
-        _write_new(path, sealed)
+        if isinstance(private, HssLmsPrivateKey):
+            _write_new(self._nodes_path(public.fingerprint), private.nodes)
+        _write_new(path, records.serialise(sealed))
+
+    def _with_nodes(self, fingerprint: str, key: HssLmsPrivateKey) -> HssLmsPrivateKey:
+        """Take the kept nodes, which a wrong copy cannot harm: what they lead to is verified before it leaves."""
+        try:
+            with self._nodes_path(fingerprint).open("rb") as stream:
+                complete = key.complete(stream.read(MAX_NODES_BYTES))
+        except OSError:
+            return key.complete()
+        return complete if private_keys.public_half(complete).fingerprint == fingerprint else key.complete()
+
+    def _nodes_path(self, fingerprint: str) -> Path:
+        return self._folder / f"{fingerprint}.nodes"
 
     def _open_key(self) -> bytes:
         if self._key is None:
@@ -218,13 +238,13 @@ def _check_private(path: Path, *, is_folder: bool) -> None:
         raise ConfigurationError(f"{path} {problem}", setting="keystore", hint=f"make it ours alone, mode {mode}")
 
 
-def _write_new(path: Path, record: PartitionFile | KeyFile) -> None:
+def _write_new(path: Path, content: bytes) -> None:
     """Write a file that is there whole or not at all, also after a power cut."""
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         with os.fdopen(descriptor, "wb") as stream:
-            stream.write(records.serialise(record))
+            stream.write(content)
             stream.flush()
             os.fsync(stream.fileno())
         temporary.rename(path)

@@ -1,8 +1,9 @@
 """What signer and worker say to each other: length-prefixed frames of byte strings on a local socket pair.
 
 A frame is its length (u32, big endian, at most 16 MiB), then parts, each with its length (u32).  The first frame opens
-the keystore (URI, secret); then each request has one answer: ``sign`` with fingerprint, algorithm and payload per item,
-or ``keys``.  An answered part is ``+`` and a value, or ``-`` and code, message and hint in UTF-8, zero bytes between.
+the keystore (URI, secret); then each request has one answer: ``sign`` with fingerprint, algorithm, payload and block
+per item (the block of a stateful key is two u64, any other is empty), ``keys``, or ``counters`` (fingerprint, then two
+u64).  An answered part is ``+`` and a value, or ``-`` and code, message and hint in UTF-8, zero bytes between.
 """
 
 import struct
@@ -13,10 +14,12 @@ from typing import NamedTuple
 
 from sealwright.core.errors import Code, FormatError, SealwrightError
 from sealwright.core.keys import Algorithm
+from sealwright.keystores.numbers import Block, Counter
 
 MAX_FRAME_BYTES = 16 << 20
-SIGN, KEYS = b"sign", b"keys"
+SIGN, KEYS, COUNTERS = b"sign", b"keys", b"counters"
 _LENGTH = struct.Struct(">I")
+_NUMBERS = struct.Struct(">QQ")
 
 
 class Item(NamedTuple):
@@ -25,6 +28,7 @@ class Item(NamedTuple):
     fingerprint: str
     algorithm: Algorithm
     payload: bytes
+    block: Block | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,16 +74,33 @@ def receive(channel: socket) -> list[bytes]:
 
 def pack_items(items: Sequence[Item]) -> list[bytes]:
     """Return the parts of a signing request."""
-    return [SIGN, *(part for i in items for part in (i.fingerprint.encode(), i.algorithm.encode(), i.payload))]
+    packed = ((i.fingerprint.encode(), i.algorithm.encode(), i.payload, _pack_block(i.block)) for i in items)
+    return [SIGN, *(part for parts in packed for part in parts)]
 
 
 def unpack_items(parts: Sequence[bytes]) -> list[Item]:
     """Read the parts of a signing request after its first."""
     try:
-        names = [(f.decode("ascii"), _ALGORITHMS[a]) for f, a in zip(parts[::3], parts[1::3], strict=True)]
-        return [Item(f, a, payload) for (f, a), payload in zip(names, parts[2::3], strict=True)]
-    except (ValueError, KeyError):
-        raise _invalid("not a signing request: fingerprint, algorithm, payload per item") from None
+        return [
+            Item(fingerprint.decode("ascii"), _ALGORITHMS[algorithm], payload, _unpack_block(block))
+            for fingerprint, algorithm, payload, block in zip(
+                parts[::4], parts[1::4], parts[2::4], parts[3::4], strict=True
+            )
+        ]
+    except (ValueError, KeyError, struct.error):
+        raise _invalid("not a signing request: fingerprint, algorithm, payload, block per item") from None
+
+
+def pack_counter(fingerprint: str, counter: Counter) -> bytes:
+    """Return one part of an answer to ``counters``."""
+    return bytes.fromhex(fingerprint) + _NUMBERS.pack(*counter)
+
+
+def unpack_counter(part: bytes) -> tuple[str, Counter]:
+    """Read one part of an answer to ``counters``."""
+    if len(part) != 32 + _NUMBERS.size:
+        raise _invalid("a counter is a fingerprint and two numbers")
+    return part[:32].hex(), Counter(*_NUMBERS.unpack(part[32:]))
 
 
 def pack_answer(answer: bytes | Failure) -> bytes:
@@ -102,6 +123,14 @@ def unpack_answer(part: bytes) -> bytes | Failure:
 
 
 _ALGORITHMS = {algorithm.encode(): algorithm for algorithm in Algorithm}
+
+
+def _pack_block(block: Block | None) -> bytes:
+    return _NUMBERS.pack(*block) if block else b""
+
+
+def _unpack_block(part: bytes) -> Block | None:
+    return Block(*_NUMBERS.unpack(part)) if part else None
 
 
 def _receive_exactly(channel: socket, length: int) -> bytes:

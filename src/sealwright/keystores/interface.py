@@ -12,6 +12,7 @@ from typing import Protocol
 
 from sealwright.core.errors import Code, ConfigurationError, FormatError, RefusedError
 from sealwright.core.keys import MAX_WHOLE_MESSAGE_BYTES, Algorithm, PublicKey, hash_of
+from sealwright.keystores.numbers import Block, Counter
 from sealwright.keystores.private_keys import PrivateKey
 
 
@@ -61,12 +62,16 @@ class Keystore(Protocol):
         ``UnavailableError`` when a key that was there is gone: some tokens lose their storage without an error.
         """
 
-    def sign(self, fingerprint: str, algorithm: Algorithm, payload: bytes) -> bytes:
+    def sign(self, fingerprint: str, algorithm: Algorithm, payload: bytes, block: Block | None = None) -> bytes:
         """Sign a digest (``algorithm.is_prehashed``) or a whole message; canonical encoding as in ``core.keys``.
 
+        A stateful key takes a number of ``block`` durably before it computes anything; without one it refuses.
         ``RefusedError`` (not-found), ``FormatError`` (key, algorithm and payload do not fit), ``UnavailableError``
         (open the partition anew, then it may work), ``ConfigurationError`` (the token lacks the mechanism).
         """
+
+    def counters(self) -> Mapping[str, Counter]:
+        """Return how far each stateful key is used up, by fingerprint."""
 
     def close(self) -> None:
         """Forget the login; the partition cannot be used afterwards."""
@@ -76,9 +81,12 @@ class Ceremony(Protocol):
     """One partition opened to make keys."""
 
     def create_key(
-        self, label: str, algorithm: Algorithm, size_bits: int, certificate: CertificateTemplate
+        self, label: str, algorithm: Algorithm, size_bits: int, certificate: CertificateTemplate, parameters: str = ""
     ) -> CreatedKey:
-        """Make a key and, in the same operation, its self-signed certificate: proof that the key works."""
+        """Make a key and, in the same operation, its self-signed certificate: proof that the key works.
+
+        ``parameters`` are those of HSS/LMS, whose certificate is signature number 0.
+        """
 
     def import_key(self, label: str, private_key: PrivateKey, certificates: Sequence[bytes]) -> CreatedKey:
         """Take in an existing key, graded ``software``; ``RefusedError`` (conflict) if it is there already.
@@ -110,6 +118,8 @@ def check_payload(key: PublicKey, algorithm: Algorithm, payload: bytes) -> None:
 
 def check_size(algorithm: Algorithm, size_bits: int) -> None:
     """Raise ``ConfigurationError`` unless new keys of ``algorithm`` can have this size."""
+    if algorithm.is_stateful:
+        return  # its parameters say it
     only = algorithm.key_size_bits
     sizes = (2048, 3072, 4096) if only is None else (only,)
     if size_bits not in sizes:

@@ -12,6 +12,7 @@ from contextlib import closing
 from pathlib import Path
 
 from sealwright.core.errors import Code, ConfigurationError, RefusedError, UnavailableError
+from sealwright.keystores.numbers import Counter
 
 _TABLE = """CREATE TABLE IF NOT EXISTS counter (
   key TEXT PRIMARY KEY, next INTEGER NOT NULL CHECK (next >= 0), capacity INTEGER NOT NULL
@@ -42,7 +43,7 @@ class Counters:
             raise self._unavailable(e) from e
         self._sync_folder()
 
-    def next(self, key: str) -> tuple[int, int]:
+    def next(self, key: str) -> Counter:
         """Return the first number that was not taken, and how many the key has in its life."""
         try:
             with closing(self._open()) as database:
@@ -51,7 +52,7 @@ class Counters:
             raise self._unavailable(e) from e
         if found is None:
             raise self._unknown(key)
-        return int(found[0]), int(found[1])
+        return Counter(int(found[0]), int(found[1]))
 
     def take(self, key: str, first: int, stop: int) -> int:
         """Return a number of ``first`` <= number < ``stop`` that nobody had or will have.  It is on disk by then."""

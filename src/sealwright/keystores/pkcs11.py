@@ -23,6 +23,7 @@ from sealwright.keystores.interface import (
     key_is_there,
     key_not_found,
 )
+from sealwright.keystores.numbers import Block, Counter
 from sealwright.keystores.pkcs11_keys import TokenKey, find_keys
 from sealwright.keystores.pkcs11_module import CryptokiError, Module, Token
 from sealwright.keystores.pkcs11_session import Session, init_token
@@ -54,7 +55,13 @@ class Pkcs11Keystore:
         self._keys = now
         return {fingerprint: key.public_key for fingerprint, key in now.items()}
 
-    def sign(self, fingerprint: str, algorithm: Algorithm, payload: bytes) -> bytes:
+    def sign(
+        self,
+        fingerprint: str,
+        algorithm: Algorithm,
+        payload: bytes,
+        block: Block | None = None,  # noqa: ARG002 - no token here has stateful keys
+    ) -> bytes:
         """Sign as ``Keystore.sign`` says."""
         if fingerprint not in self._keys:
             self.public_keys()
@@ -64,6 +71,10 @@ class Pkcs11Keystore:
         check_payload(key.public_key, algorithm, payload)
         with _translated():
             return pkcs11_keys.sign(self._login.session, key, algorithm, payload)
+
+    def counters(self) -> Mapping[str, Counter]:
+        """No stateful keys here."""
+        return {}
 
     def close(self) -> None:
         """End the login."""
@@ -82,9 +93,16 @@ class Pkcs11Ceremony:
         self._login.open(pin)
 
     def create_key(
-        self, label: str, algorithm: Algorithm, size_bits: int, certificate: CertificateTemplate
+        self,
+        label: str,
+        algorithm: Algorithm,
+        size_bits: int,
+        certificate: CertificateTemplate,
+        parameters: str = "",  # noqa: ARG002 - of stateful keys only
     ) -> CreatedKey:
         """Make a key pair that never leaves the token, and its certificate; nothing stays when a step fails."""
+        if algorithm.is_stateful:
+            raise ConfigurationError(f"no token that was tried makes {algorithm} keys", setting="algorithm")
         check_size(algorithm, size_bits)
         session = self._login.session
         # The final id is the hash of a public key that does not exist yet.

@@ -13,12 +13,14 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, mldsa, rsa, u
 from cryptography.hazmat.primitives.serialization import pkcs12
 
 from sealwright.core.errors import Code, ConfigurationError, FormatError, VerificationError
-from sealwright.core.keys import Algorithm, Family, PublicKey, SlhDsaPublicKey, hash_of, rsa_padding
+from sealwright.core.keys import Algorithm, Family, OwnKey, PublicKey, hash_of, rsa_padding
+from sealwright.keystores import hss_lms_keys
+from sealwright.keystores.hss_lms_keys import HssLmsPrivateKey
+from sealwright.keystores.pkcs8 import MlDsaPrivateKey, load_ml_dsa
 from sealwright.keystores.slh_dsa_keys import SlhDsaPrivateKey, load_pkcs8
 
-MlDsaPrivateKey = mldsa.MLDSA44PrivateKey | mldsa.MLDSA65PrivateKey | mldsa.MLDSA87PrivateKey
 LibraryPrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | MlDsaPrivateKey
-PrivateKey = LibraryPrivateKey | SlhDsaPrivateKey
+PrivateKey = LibraryPrivateKey | SlhDsaPrivateKey | HssLmsPrivateKey
 MAX_KEY_FILE_BYTES = 1 << 20
 _UNSUPPORTED = "its type, curve or size is not supported"
 
@@ -35,8 +37,8 @@ _ML_DSA: dict[Algorithm, type[MlDsaPrivateKey]] = {
 _PROBE = b"sealwright: do these halves belong together?"
 
 
-def generate(algorithm: Algorithm, size_bits: int) -> PrivateKey:
-    """Make a key in memory; ``size_bits`` is the RSA modulus, otherwise the algorithm says it."""
+def generate(algorithm: Algorithm, size_bits: int, parameters: str = "") -> PrivateKey:
+    """Make a key in memory; ``size_bits`` is the RSA modulus, ``parameters`` are those of HSS/LMS."""
     match algorithm.family:
         case Family.RSA:
             return rsa.generate_private_key(65537, size_bits)
@@ -48,6 +50,8 @@ def generate(algorithm: Algorithm, size_bits: int) -> PrivateKey:
             return _ML_DSA[algorithm].generate()
         case Family.SLH_DSA:
             return SlhDsaPrivateKey.generate(algorithm)
+        case Family.HSS_LMS:
+            return HssLmsPrivateKey.generate(parameters)
 
 
 def sign(key: PrivateKey, algorithm: Algorithm, payload: bytes) -> bytes:
@@ -57,6 +61,8 @@ def sign(key: PrivateKey, algorithm: Algorithm, payload: bytes) -> bytes:
             return key.sign(payload, rsa_padding(algorithm), utils.Prehashed(hash_of(algorithm)))
         case ec.EllipticCurvePrivateKey():
             return key.sign(payload, ec.ECDSA(utils.Prehashed(hash_of(algorithm))))
+        case HssLmsPrivateKey():
+            raise ValueError("a stateful key signs with a number that was taken for it")
         case _:
             return key.sign(payload)
 
@@ -64,14 +70,14 @@ def sign(key: PrivateKey, algorithm: Algorithm, payload: bytes) -> bytes:
 def public_half(key: PrivateKey) -> PublicKey:
     """Return the public half, by which the key is named."""
     public = key.public_key()
-    if isinstance(public, SlhDsaPublicKey):
+    if isinstance(public, OwnKey):
         return PublicKey(public.spki_der)
     return PublicKey(public.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo))
 
 
 def pkcs8_der(key: PrivateKey) -> bytes:
     """Return the unencrypted PKCS#8 form, which ``load_private_key`` reads."""
-    if isinstance(key, SlhDsaPrivateKey):
+    if isinstance(key, SlhDsaPrivateKey | HssLmsPrivateKey):
         return key.pkcs8_der()
     return key.private_bytes(
         serialization.Encoding.DER, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
@@ -80,7 +86,7 @@ def pkcs8_der(key: PrivateKey) -> bytes:
 
 def load_pkcs8_der(data: bytes) -> PrivateKey:
     """Read what ``pkcs8_der`` wrote."""
-    key = load_pkcs8(data) or serialization.load_der_private_key(data, None)
+    key = load_pkcs8(data) or hss_lms_keys.load_pkcs8(data) or serialization.load_der_private_key(data, None)
     if not isinstance(key, PrivateKey):
         raise _not_a_key(_UNSUPPORTED)
     return key
@@ -124,10 +130,10 @@ def _own_first(key: PublicKey, certificates: tuple[bytes, ...]) -> tuple[bytes, 
 
 def _read(data: bytes, passphrase: bytes | None) -> tuple[object, tuple[bytes, ...]]:
     try:
-        if (slh_dsa := _slh_dsa_key(data)) is not None:
+        if (own := _own_key(data)) is not None:
             if passphrase:
                 raise TypeError  # as the library says it below
-            return slh_dsa, _pem_certificates(data)
+            return own, _pem_certificates(data)
         if b"-----BEGIN " in data[:4096]:
             return serialization.load_pem_private_key(data, passphrase), _pem_certificates(data)
         if _is_pkcs12(data):
@@ -150,15 +156,15 @@ def _read(data: bytes, passphrase: bytes | None) -> tuple[object, tuple[bytes, .
         ) from None
 
 
-def _slh_dsa_key(data: bytes) -> SlhDsaPrivateKey | None:
+def _own_key(data: bytes) -> PrivateKey | None:
     """Look for what the library does not read."""
     if b"-----BEGIN PRIVATE KEY-----" not in data[:4096]:
-        return load_pkcs8(data)
+        return load_pkcs8(data) or load_ml_dsa(data)
     try:
         found = [der for name, _, der in pem.unarmor(data, multiple=True) if name == "PRIVATE KEY"]
     except ValueError:
         return None
-    return load_pkcs8(found[0]) if len(found) == 1 else None
+    return load_pkcs8(found[0]) or load_ml_dsa(found[0]) if len(found) == 1 else None
 
 
 def _pem_certificates(data: bytes) -> tuple[bytes, ...]:

@@ -90,6 +90,8 @@ def _answer(channel: socket.socket, keystore: Keystore) -> bool:
             answers = [_sign(keystore, item) for item in frames.unpack_items(parts[1:])]
         case [frames.KEYS] if len(parts) == 1:
             answers = _keys(keystore)
+        case [frames.COUNTERS] if len(parts) == 1:
+            answers = _counters(keystore)
         case _:
             answers = [Failure(code=Code.INVALID_FRAME, message="unknown request")]
     _send(channel, answers)
@@ -98,7 +100,7 @@ def _answer(channel: socket.socket, keystore: Keystore) -> bool:
 
 def _sign(keystore: Keystore, item: Item) -> bytes | Failure:
     try:
-        return keystore.sign(item.fingerprint, item.algorithm, item.payload)
+        return keystore.sign(item.fingerprint, item.algorithm, item.payload, item.block)
     except SealwrightError as e:
         return Failure.of(e)
 
@@ -106,6 +108,13 @@ def _sign(keystore: Keystore, item: Item) -> bytes | Failure:
 def _keys(keystore: Keystore) -> list[bytes | Failure]:
     try:
         return [key.spki_der for key in keystore.public_keys().values()]
+    except SealwrightError as e:
+        return [Failure.of(e)]
+
+
+def _counters(keystore: Keystore) -> list[bytes | Failure]:
+    try:
+        return [frames.pack_counter(fingerprint, counter) for fingerprint, counter in keystore.counters().items()]
     except SealwrightError as e:
         return [Failure.of(e)]
 

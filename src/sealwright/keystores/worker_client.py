@@ -16,6 +16,7 @@ from sealwright.core.errors import Code, ConfigurationError, FormatError, Unavai
 from sealwright.core.keys import PublicKey
 from sealwright.keystores import frames
 from sealwright.keystores.frames import Failure, Item
+from sealwright.keystores.numbers import Counter
 from sealwright.keystores.secrets import Secret
 
 _COMMAND = (sys.executable, "-I", "-m", "sealwright.keystores.worker")
@@ -41,6 +42,13 @@ class Worker:
         if failures := [a for a in answers if isinstance(a, Failure)]:
             raise self._unavailable(failures[0].message)
         return {key.fingerprint: key for key in (PublicKey(a) for a in answers if isinstance(a, bytes))}
+
+    def counters(self) -> dict[str, Counter]:
+        """Return how far each stateful key of the partition is used up, by fingerprint."""
+        answers = self._ask(frames.encode([frames.COUNTERS]))
+        if failures := [a for a in answers if isinstance(a, Failure)]:
+            raise self._unavailable(failures[0].message)
+        return dict(frames.unpack_counter(a) for a in answers if isinstance(a, bytes))
 
     def health(self, expected: Collection[str]) -> None:
         """Raise unless the partition holds these keys now (fingerprints); if one is lost, the process is replaced."""

@@ -11,6 +11,7 @@ class Family(StrEnum):
     ED25519 = "ed25519"
     ML_DSA = "ml-dsa"
     SLH_DSA = "slh-dsa"
+    HSS_LMS = "hss-lms"
 
 
 class Algorithm(StrEnum):
@@ -41,6 +42,7 @@ class Algorithm(StrEnum):
     SLH_DSA_SHAKE_192F = "slh-dsa-shake-192f"
     SLH_DSA_SHAKE_256S = "slh-dsa-shake-256s"
     SLH_DSA_SHAKE_256F = "slh-dsa-shake-256f"
+    HSS_LMS = "hss-lms"  # RFC 8554; the key says its parameters: signs the message itself, uses itself up
 
     @property
     def family(self) -> Family:
@@ -51,17 +53,22 @@ class Algorithm(StrEnum):
     def hash_name(self) -> str:
         """The hash of the message as hashlib names it; where the message itself is signed, the hash that names it.
 
-        That name is SHA-256 for Ed25519 and, so that it is as strong as the strongest parameter set, SHA-512 for
-        ML-DSA and SLH-DSA.
+        That name is SHA-256 for Ed25519 and HSS/LMS and, so that it is as strong as the strongest parameter set,
+        SHA-512 for ML-DSA and SLH-DSA.
         """
         if self.is_prehashed:
             return self.rsplit("-", 1)[1]
-        return "sha256" if self is Algorithm.ED25519 else "sha512"
+        return "sha256" if self in (Algorithm.ED25519, Algorithm.HSS_LMS) else "sha512"
 
     @property
     def is_prehashed(self) -> bool:
         """Whether the keystore gets the digest of the message; otherwise it gets the message."""
         return self.family in (Family.RSA, Family.ECDSA)
+
+    @property
+    def is_stateful(self) -> bool:
+        """Whether a key has a fixed number of signatures, none of which may be made twice."""
+        return self is Algorithm.HSS_LMS
 
     @property
     def is_post_quantum(self) -> bool:
@@ -70,9 +77,9 @@ class Algorithm(StrEnum):
 
     @property
     def key_size_bits(self) -> int | None:
-        """``PublicKey.size_bits`` of every key of this algorithm; None for RSA, where the key says it."""
+        """``PublicKey.size_bits`` of every key of this algorithm; None where the key says it."""
         match self.family:
-            case Family.RSA:
+            case Family.RSA | Family.HSS_LMS:
                 return None
             case Family.ECDSA:
                 return int(self.split("-")[1].removeprefix("p"))

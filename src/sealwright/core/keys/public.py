@@ -10,14 +10,16 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 
 from sealwright.core.errors import Code, FormatError, VerificationError
-from sealwright.core.keys import classical, ml_dsa, slh_dsa
+from sealwright.core.keys import classical, hss_lms, ml_dsa, slh_dsa
 from sealwright.core.keys.algorithms import Algorithm
 
 MAX_WHOLE_MESSAGE_BYTES = 64 * 1024
 
 LibraryKey = classical.ClassicalKey | ml_dsa.MlDsaKey
 """Keys that ``cryptography`` knows."""
-Key = LibraryKey | slh_dsa.SlhDsaPublicKey
+OwnKey = slh_dsa.SlhDsaPublicKey | hss_lms.HssLmsPublicKey
+"""Keys that it does not know."""
+Key = LibraryKey | OwnKey
 
 
 class _Kind(NamedTuple):
@@ -31,8 +33,9 @@ _KINDS = (
     _Kind(classical.ClassicalKey, classical),
     _Kind(ml_dsa.MlDsaKey, ml_dsa),
     _Kind(slh_dsa.SlhDsaPublicKey, slh_dsa),
+    _Kind(hss_lms.HssLmsPublicKey, hss_lms),
 )
-_OWN_LOADERS = (slh_dsa.load,)
+_OWN_LOADERS = (slh_dsa.load, hss_lms.load)
 """Of the keys that the library does not know; each accepts one spelling only and answers None to others."""
 
 
@@ -79,7 +82,7 @@ class PublicKey:
 
     @property
     def size_bits(self) -> int:
-        """Modulus or field size; for ML-DSA and SLH-DSA the length of the raw key."""
+        """Modulus or field size; for ML-DSA, SLH-DSA and HSS/LMS the length of the raw key."""
         return int(self._module.size_bits(self.key))
 
     def check_algorithm(self, algorithm: Algorithm) -> None:

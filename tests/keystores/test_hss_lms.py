@@ -1,0 +1,130 @@
+"""HSS/LMS keys in the encrypted key files: numbers are spent before use, nodes may be lost, state may not."""
+
+import os
+
+import pyhsslms
+import pytest
+from tests.keystores.conftest import PIN, TEMPLATE
+
+from sealwright.core import lms
+from sealwright.core.errors import Code, ConfigurationError, RefusedError, UnavailableError, VerificationError
+from sealwright.core.keys import Algorithm, HssLmsPublicKey, PublicKey
+from sealwright.keystores import hss_lms_keys, private_keys
+from sealwright.keystores.numbers import Block, Counter
+from sealwright.keystores.opening import create_partition, open_ceremony, open_keystore
+from sealwright.keystores.worker_client import Item, Worker
+
+SMALL = "sha256-n24-h5-w4"
+MESSAGE = b"firmware"
+HSS = Algorithm.HSS_LMS
+
+
+@pytest.fixture
+def partition(tmp_path):
+    uri = f"files:{tmp_path / 'p'}"
+    create_partition(uri, PIN)
+    return uri
+
+
+def make(uri, parameters=SMALL):
+    ceremony = open_ceremony(uri, PIN)
+    try:
+        return ceremony.create_key("router/lms", HSS, 0, TEMPLATE, parameters)
+    finally:
+        ceremony.close()
+
+
+def leaf(key: PublicKey, signature: bytes) -> int:
+    assert isinstance(key.key, HssLmsPublicKey)
+    return lms.leaf_indices(key.key.hss, signature)[-1]
+
+
+@pytest.mark.parametrize("parameters", [SMALL, "shake-n32-h5-w8", "2xsha256-n32-h5-w4"])
+def test_a_key_signs_and_pyhsslms_takes_it_and_refuses_another_message(partition, parameters):
+    created = make(partition, parameters)
+    key = created.public_key
+    assert isinstance(key.key, HssLmsPublicKey)
+    assert key.key.hss.name == parameters
+    assert PublicKey(key.spki_der).key == key.key
+    store = open_keystore(partition, PIN)
+    signature = store.sign(key.fingerprint, HSS, MESSAGE, Block(1, 9))
+    key.verify(HSS, MESSAGE, signature)
+    with pytest.raises(VerificationError):
+        key.verify(HSS, MESSAGE + b"x", signature)
+    judge = pyhsslms.HssPublicKey.deserialize(key.key.raw)
+    assert judge.verify(MESSAGE, signature)
+    assert not judge.verify(MESSAGE + b"x", signature)
+
+
+def test_the_certificate_is_number_0_and_no_signature_has_it_again(partition):
+    created = make(partition)
+    store = open_keystore(partition, PIN)
+    assert store.counters() == {created.public_key.fingerprint: Counter(1, 32)}
+    signature = store.sign(created.public_key.fingerprint, HSS, MESSAGE, Block(0, 32))
+    assert leaf(created.public_key, signature) == 1
+
+
+def test_without_a_block_or_above_it_nothing_is_signed_and_nothing_spent(partition):
+    key = make(partition).public_key
+    store = open_keystore(partition, PIN)
+    with pytest.raises(RefusedError, match="got no block") as e:
+        store.sign(key.fingerprint, HSS, MESSAGE)
+    assert e.value.code is Code.STATE_EXHAUSTED
+    assert leaf(key, store.sign(key.fingerprint, HSS, MESSAGE, Block(4, 5))) == 4
+    with pytest.raises(RefusedError, match="no signature left"):
+        store.sign(key.fingerprint, HSS, MESSAGE, Block(4, 5))
+    assert store.counters()[key.fingerprint] == Counter(5, 32)
+
+
+def test_two_open_stores_share_one_counter(partition):
+    key = make(partition).public_key
+    stores = [open_keystore(partition, PIN) for _ in range(2)]
+    leaves = [leaf(key, stores[i % 2].sign(key.fingerprint, HSS, MESSAGE, Block(1, 32))) for i in range(31)]
+    assert leaves == list(range(1, 32))
+
+
+def test_a_lost_or_wrong_tree_is_made_again_and_a_lost_counter_stops_the_key(partition, tmp_path):
+    key = make(partition).public_key
+    nodes, counters = tmp_path / "p" / f"{key.fingerprint}.nodes", tmp_path / "p" / "counters.sqlite"
+    for damage in (nodes.unlink, lambda: nodes.write_bytes(os.urandom(24 * 63)), lambda: nodes.write_bytes(b"")):
+        damage()
+        signature = open_keystore(partition, PIN).sign(key.fingerprint, HSS, MESSAGE, Block(1, 32))
+        key.verify(HSS, MESSAGE, signature)
+    counters.unlink()
+    with pytest.raises(UnavailableError):
+        open_keystore(partition, PIN).sign(key.fingerprint, HSS, MESSAGE, Block(1, 32))
+
+
+def test_the_worker_passes_blocks_and_counters(partition):
+    key = make(partition).public_key
+    worker = Worker(partition, PIN)
+    try:
+        assert worker.counters() == {key.fingerprint: Counter(1, 32)}
+        made = worker.sign([Item(key.fingerprint, HSS, MESSAGE, Block(7, 9))] * 3)
+        assert [leaf(key, s) for s in made[:2]] == [7, 8]
+        assert made[2].code is Code.STATE_EXHAUSTED
+        assert worker.counters() == {key.fingerprint: Counter(9, 32)}
+    finally:
+        worker.close()
+
+
+def test_parameters_that_are_not_offered_are_named():
+    for wrong in ("sha256-n32-h20-w8", "4xsha256-n32-h5-w8", "md5-n32-h5-w8", "sha256-n24-h5-w3"):
+        with pytest.raises(ConfigurationError, match="no parameters") as e:
+            hss_lms_keys.HssLmsPrivateKey.generate(wrong)
+        assert "sha256-n24-h10-w8" in e.value.hint
+
+
+def test_a_stateful_key_is_never_imported_and_never_signs_without_a_number(partition):
+    key = hss_lms_keys.HssLmsPrivateKey.generate(SMALL)
+    ceremony = open_ceremony(partition, PIN)
+    with pytest.raises(RefusedError, match="never taken in"):
+        ceremony.import_key("x", key, ())
+    with pytest.raises(ValueError, match="number"):
+        private_keys.sign(key, HSS, MESSAGE)
+    again = hss_lms_keys.load_pkcs8(key.pkcs8_der())
+    assert again is not None
+    assert again.complete() == key
+    assert key.seed.seed.hex() not in repr(key)
+    for at in range(0, len(key.pkcs8_der()), 3):
+        assert hss_lms_keys.load_pkcs8(key.pkcs8_der()[:at]) is None
