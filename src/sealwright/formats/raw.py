@@ -1,20 +1,21 @@
-"""Any file: a detached CMS signature beside it, and the file itself untouched.
+"""Any file: a detached signature beside it, and the file itself untouched.
 
-The signature covers the whole file through messageDigest, and the time of signing.  ``matches`` claims nothing, since
-a raw image has no magic number: raw is what is left when no other format matches, and stands last in the registry.
-Reference: RFC 5652, section 5; ``docs/formats/raw.md``.
+The signature is a CMS unless another output is chosen, covers the whole file and, but for SSHSIG, the time of signing.
+``matches`` claims nothing, since a raw image has no magic number: raw is what is left when no other format matches, and
+stands last in the registry.  The outputs: ``raw_cms``, ``raw_cose``, ``raw_ssh``; ``docs/formats/raw.md``.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Annotated, Any
 
 from sealwright.core import records
 from sealwright.core.errors import Code, FormatError, VerificationError
 from sealwright.core.images import ByteSource, Message, Range
 from sealwright.core.patches import Patch, Sidecar
-from sealwright.formats import cms, signed_data
+from sealwright.formats import cms, raw_cms, raw_cose, raw_ssh
 from sealwright.formats.cms_shapes import DATA, digest_name
+from sealwright.formats.cose import Numbers
 from sealwright.formats.interface import (
     ExistingSignature,
     Inspection,
@@ -24,33 +25,52 @@ from sealwright.formats.interface import (
     Trust,
     Verified,
 )
+from sealwright.formats.raw_outputs import SUFFIXES, Digest, Draft, Output, check_distinct, suffix_of
 
 name = "raw"
 SUFFIX = ".p7s"
+_CHECKS = {Output.CMS: raw_cms.check, Output.COSE: raw_cose.check, Output.SSHSIG: raw_ssh.check}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
     """What the caller chooses."""
 
-    signing_time: records.Time
+    signing_time: records.Time | None = None
+    """Not for SSHSIG, which has no place for it; required otherwise."""
+    output: Output | None = None
+    """Absent: CMS."""
+    cose_numbers: Numbers | None = None
+    """Absent: the fully specified ones."""
+    namespace: Annotated[str, records.Pattern("[a-z0-9][a-z0-9._/@-]{0,95}")] | None = None
+    """Of an SSHSIG; absent: ``file``, as people use for files."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prepared:
-    """A file hashed, its signed attributes laid out."""
+    """A file hashed, its signatures laid out: one for each key."""
 
     size: int
-    draft: cms.Draft
+    drafts: tuple[Draft, ...]
     options: Mapping[str, Any]
 
     @property
     def slots(self) -> tuple[Slot, ...]:
-        return (self.draft.slot(),)
+        """One signature a key; of several keys ``signature-1`` and so on, in their order."""
+        if len(self.drafts) == 1:
+            return (self.drafts[0].slot(),)
+        return tuple(replace(draft.slot(), name=f"{cms.SLOT}-{n}") for n, draft in enumerate(self.drafts, 1))
 
     def assemble(self, signatures: Mapping[str, bytes]) -> Patch:
-        """Return a patch without edits, the signature as its sidecar."""
-        return Patch(old_size=self.size, sidecars=(Sidecar(suffix=SUFFIX, content=self.draft.assemble(signatures)),))
+        """Return a patch without edits, each signature as a sidecar."""
+        names = [slot.name for slot in self.slots]
+        if signatures.keys() != set(names):
+            raise _invalid(f"signatures for {sorted(signatures)}, expected exactly {names}")
+        sidecars = (
+            Sidecar(suffix=draft.suffix, content=draft.content(signatures[slot]))
+            for slot, draft in zip(names, self.drafts, strict=True)
+        )
+        return Patch(old_size=self.size, sidecars=tuple(sidecars))
 
 
 def matches(image: ByteSource) -> bool:  # noqa: ARG001  (the interface names it)
@@ -66,43 +86,93 @@ def inspect(image: ByteSource) -> Inspection:
 def prepare(
     image: ByteSource, keys: Sequence[SigningKey], options: Mapping[str, Any], target: TargetProfile
 ) -> Prepared:
-    """Hash the file and lay out the signed attributes."""
-    chosen = records.load(Options, dict(options))
-    key = cms.only_key(keys, name)
-    target.check(name, key)
+    """Hash the file and lay out what is signed."""
+    chosen = _normal(records.load(Options, dict(options)))
+    if not keys:
+        raise _invalid(f"{name} takes at least one key")
+    for key in keys:
+        key.public_key.check_algorithm(key.algorithm)
+        target.check(name, key)
     if image.size == 0:
         raise FormatError("image is empty", at=0)
-    return Prepared(
-        size=image.size,
-        options=records.dump(chosen),
-        draft=cms.Draft(
-            key=key,
-            content_type=DATA,
-            message_digest=Message(_whole(image)).digest(image, digest_name(key.algorithm)),
-            signing_time=chosen.signing_time,
-        ),
-    )
+    drafts = tuple(_draft(key, chosen, _hasher(image)) for key in keys)
+    check_distinct(drafts)
+    return Prepared(size=image.size, options=records.dump(chosen), drafts=drafts)
 
 
 def verify(image: ByteSource, trust: Trust, sidecars: Mapping[str, bytes]) -> Verified:
-    """Check the ``.p7s`` beside the file: its signature first, then the file against its message digest."""
-    if SUFFIX not in sidecars:
+    """Check every signature file beside the image, each by itself; there must be one at least."""
+    present = [suffix for suffix in SUFFIXES if suffix in sidecars]
+    if not present:
         raise VerificationError(f"image has no {SUFFIX} file beside it", hint=f"keep IMAGE{SUFFIX} beside IMAGE")
-    signed = signed_data.parse(sidecars[SUFFIX])
-    if signed.content_type != DATA or signed.content is not None:
-        raise FormatError(f"{SUFFIX} file is not a detached signature over data")
-    key = signed.verify(trust)
-    digest = Message(_whole(image)).digest(image, signed.digest_algorithm)
-    if digest != signed.message_digest:
-        raise VerificationError(
-            "image is not the one that was signed",
-            expected=signed.message_digest.hex(),
-            got=digest.hex(),
-            code=Code.IMAGE_MISMATCH,
+    found, keys = [], []
+    for suffix in present:
+        output = SUFFIXES[suffix]
+        algorithm, signer, key = _CHECKS[output](sidecars[suffix], trust, _hasher(image))
+        if suffix_of(output, algorithm) != suffix:
+            expected = suffix_of(output, algorithm)
+            raise VerificationError(f"{suffix} file holds a signature {algorithm}", expected=expected, got=suffix)
+        label = cms.SLOT if len(present) == 1 else f"{cms.SLOT} {suffix}"
+        found.append(ExistingSignature(name=label, algorithm=algorithm, signer=signer))
+        keys.append(key)
+    return Verified(format=name, signatures=tuple(found), keys=tuple(keys))
+
+
+def _normal(chosen: Options) -> Options:
+    """Leave out what is the default or has no place, so that one choice has one spelling in the frozen options."""
+    output = chosen.output or Output.CMS
+    if chosen.signing_time is None and output is not Output.SSHSIG:
+        raise _invalid("missing members ['signing_time']")
+    if (chosen.cose_numbers and output is not Output.COSE) or (chosen.namespace and output is not Output.SSHSIG):
+        raise _invalid(
+            f"options of another output than {output}", hint="cose_numbers is for cose, namespace for sshsig"
         )
-    found = ExistingSignature(name=cms.SLOT, algorithm=signed.description, signer=signed.signer)
-    return Verified(format=name, signatures=(found,), keys=(key,))
+    return replace(
+        chosen,
+        output=None if output is Output.CMS else output,
+        signing_time=None if output is Output.SSHSIG else chosen.signing_time,
+        cose_numbers=None if chosen.cose_numbers is Numbers.FULLY_SPECIFIED else chosen.cose_numbers,
+        namespace=None if chosen.namespace == raw_ssh.DEFAULT_NAMESPACE else chosen.namespace,
+    )
+
+
+def _draft(key: SigningKey, chosen: Options, digest: Digest) -> Draft:
+    if chosen.output is Output.SSHSIG:
+        namespace = chosen.namespace or raw_ssh.DEFAULT_NAMESPACE
+        return raw_ssh.SshDraft(key=key, digest=digest(raw_ssh.HASH), namespace=namespace)
+    message_digest = digest(digest_name(key.algorithm))
+    if chosen.output is Output.COSE:
+        return raw_cose.CoseDraft(
+            key=key,
+            digest=message_digest,
+            signing_time=chosen.signing_time or 0,
+            numbers=chosen.cose_numbers or Numbers.FULLY_SPECIFIED,
+        )
+    return raw_cms.CmsDraft(
+        inner=cms.Draft(
+            key=cms.only_key([key], name),
+            content_type=DATA,
+            message_digest=message_digest,
+            signing_time=chosen.signing_time,
+        )
+    )
+
+
+def _hasher(image: ByteSource) -> Digest:
+    whole = Message(_whole(image))
+    known: dict[str, bytes] = {}
+
+    def digest(hash_name: str) -> bytes:
+        if hash_name not in known:
+            known[hash_name] = whole.digest(image, hash_name)
+        return known[hash_name]
+
+    return digest
 
 
 def _whole(image: ByteSource) -> tuple[Range, ...]:
     return (Range(0, image.size),)
+
+
+def _invalid(message: str, hint: str = "") -> FormatError:
+    return FormatError(message, code=Code.INVALID_DOCUMENT, hint=hint)
