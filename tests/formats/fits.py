@@ -1,5 +1,6 @@
 """FIT images for tests: devicetree source written here, built by mkimage, signed by a throw-away key."""
 
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,10 +14,13 @@ from sealwright.core.keys import Algorithm
 from sealwright.core.patches import Edit, Patch
 from sealwright.formats import fdt, fit
 from sealwright.formats.fit_key_node import with_key_node
+from sealwright.formats.interface import TargetProfile
 from sealwright.formats.targets import ANY
 
 LOADS = {"kernel": 0x44000000, "ramdisk": 0x4A000000, "loadables": 0x4C000000}
 TYPES = {"kernel": "kernel", "fdt": "flat_dt", "ramdisk": "ramdisk", "loadables": "firmware", "firmware": "firmware"}
+BASES = {"arm64": 0, "riscv": 0x40000000}
+"""Where memory begins, beyond where it begins on arm64."""
 DEV = signer(Algorithm.RSA_PKCS1_SHA256, "dev")
 STRANGER = signer(Algorithm.RSA_PKCS1_SHA256, "stranger")
 
@@ -30,14 +34,16 @@ class Part:
     data: bytes
     hashes: tuple[str, ...] = ("sha256",)
     more: str = ""
+    arch: str = "arm64"
+    os: str = "linux"
 
     def source(self) -> str:
-        load = f"load = <{LOADS[self.kind]:#x}>; " if self.kind in LOADS else ""
-        load += f"entry = <{LOADS[self.kind]:#x}>;" if self.kind == "kernel" else ""
+        load = f"load = <{LOADS[self.kind] + BASES[self.arch]:#x}>; " if self.kind in LOADS else ""
+        load += f"entry = <{LOADS[self.kind] + BASES[self.arch]:#x}>;" if self.kind == "kernel" else ""
         hashes = "".join(f'hash-{n} {{ algo = "{name}"; }}; ' for n, name in enumerate(self.hashes, 1))
         return f"""{self.name} {{
             description = "{self.name}"; data = /incbin/("{self.name}.bin"); type = "{TYPES[self.kind]}";
-            arch = "arm64"; os = "linux"; compression = "none"; {load} {self.more} {hashes}
+            arch = "{self.arch}"; os = "{self.os}"; compression = "none"; {load} {self.more} {hashes}
         }};"""
 
 
@@ -47,6 +53,16 @@ def kernel(name: str = "kernel-1", **more: Any) -> Part:
 
 def devicetree(name: str = "fdt-1", **more: Any) -> Part:
     return Part(name=name, kind="fdt", data=uboot.small_dtb(), **more)
+
+
+def riscv_parts() -> tuple[Part, ...]:
+    """Kernel and devicetree for riscv64, and OpenSBI, which verifies nothing itself, as an image of the chain."""
+    machine = uboot.VERIFYING_RISCV64
+    return (
+        Part(name="kernel-1", kind="kernel", data=uboot.marker_kernel_riscv64(), arch="riscv"),
+        Part(name="fdt-1", kind="fdt", data=uboot.small_dtb(machine), arch="riscv"),
+        Part(name="opensbi", kind="firmware", data=uboot.OPENSBI.read_bytes(), arch="riscv", os="opensbi"),
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,16 +109,16 @@ def template(algo: str = "sha256,rsa2048", key_name: str = "dev", images: Iterab
     return f'signature-1 {{ algo = "{algo}"; key-name-hint = "{key_name}"; sign-images = {quoted(images)}; }};'
 
 
-def sign(image: bytes, by: Signer = DEV, **options: Any) -> bytes:
+def sign(image: bytes, by: Signer = DEV, target: TargetProfile = ANY, **options: Any) -> bytes:
     """Sign with our format; the key is named ``dev`` unless said otherwise."""
     source = MemorySource(image)
-    prepared = fit.prepare(source, [by.signing_key()], {"key_name": "dev"} | options, ANY)
+    prepared = fit.prepare(source, [by.signing_key()], {"key_name": "dev"} | options, target)
     return b"".join(prepared.assemble(by.sign_all(prepared)).apply(source))
 
 
-def anchor(by: Signer = DEV) -> bytes:
+def anchor(by: Signer = DEV, machine: uboot.Machine = uboot.STOCK_ARM64) -> bytes:
     """Return the control devicetree that makes U-Boot demand a signature by this key, named ``dev``."""
-    return with_key_node(uboot.control_dtb(), by.public_key, by.algorithm, "dev")
+    return with_key_node(uboot.control_dtb(machine), by.public_key, by.algorithm, "dev")
 
 
 def key_folder(folder: Path, by: Signer = DEV) -> Path:
@@ -135,6 +151,13 @@ def replaced(image: bytes, path: str, name: str, value: bytes) -> bytes:
     item = node_of(image, path).properties[name]
     assert item.size == len(value)
     return image[: item.value.start] + value + image[item.value.stop :]
+
+
+def with_other_kernel(signed: bytes) -> bytes:
+    """Swap the kernel for another of the same length and recompute its hash node: only the signature is in the way."""
+    data = property_of(signed, "/images/kernel-1", "data").replace(b"RUNNING", b"HIJACKD")
+    changed = replaced(signed, "/images/kernel-1", "data", data)
+    return replaced(changed, "/images/kernel-1/hash-1", "value", hashlib.sha256(data).digest())
 
 
 def inserted(image: bytes, *insertions: tuple[int, bytes], cut: Iterable[tuple[int, int]] = ()) -> bytes:

@@ -20,6 +20,7 @@ from tests.formats.fits import (
     property_of,
     replaced,
     sign,
+    with_other_kernel,
 )
 from tests.formats.throwaway import Signer
 from tests.verifiers import uboot
@@ -331,12 +332,6 @@ def fit_trust(*signers: Signer) -> Trust:
 def extent(image: bytes, path: str) -> tuple[int, int]:
     node = node_of(image, path)
     return node.start, node.end + fdt.TAG.size
-
-
-def with_other_kernel(signed: bytes) -> bytes:
-    data = property_of(signed, "/images/kernel-1", "data").replace(b"RUNNING", b"HIJACKD")
-    changed = replaced(signed, "/images/kernel-1", "data", data)
-    return replaced(changed, "/images/kernel-1/hash-1", "value", hashlib.sha256(data).digest())
 
 
 def with_hidden_genuine_kernel(signed: bytes) -> bytes:

@@ -1,7 +1,8 @@
-"""Stock Debian U-Boot (qemu_arm64) in QEMU judges FIT images: it boots them or says why not.
+"""U-Boot in QEMU judges FIT images: it boots them or says why not.
 
+Stock Debian (arm64) unless another machine is named; those are built from Debian's source package.
 U-Boot takes its control devicetree from QEMU, so a key node in that devicetree is the trust anchor, without a rebuild.
-mkimage builds unsigned images and, for comparison, signed ones.
+mkimage builds unsigned images and, for comparison, signed ones; fit_check_sign judges signatures without a boot.
 """
 
 import functools
@@ -10,17 +11,49 @@ import select
 import struct
 import subprocess
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.conftest import missing, require_tool
+from tests.verifiers.uboot_build import Build, built
 
 UBOOT = Path("/usr/lib/u-boot/qemu_arm64/u-boot.bin")
-MACHINE = ["-cpu", "cortex-a57", "-m", "512", "-nographic", "-net", "none"]
+UBOOT_RISCV64 = Path("/usr/lib/u-boot/qemu-riscv64/u-boot.bin")
+OPENSBI = Path("/usr/share/qemu/opensbi-riscv64-generic-fw_dynamic.bin")
 LOAD_ADDRESS = 0x48000000
+LOAD_ADDRESS_RISCV64 = 0x88000000
 MARKER = "SEALWRIGHT-KERNEL-RUNNING"
 PROMPT = "=> "
 TIMEOUT_SECONDS = 120
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A machine of QEMU and the U-Boot in it."""
+
+    qemu: str
+    options: tuple[str, ...]
+    uboot: Callable[[], Path]
+    load_address: int
+
+
+def _packaged(path: Path) -> Callable[[], Path]:
+    def found() -> Path:
+        if not path.is_file():
+            missing(f"{path} (package u-boot-qemu)")
+        return path
+
+    return found
+
+
+_COMMON = ("-m", "512", "-nographic", "-net", "none")
+STOCK_ARM64 = Machine("qemu-system-aarch64", ("-cpu", "cortex-a57", *_COMMON), _packaged(UBOOT), LOAD_ADDRESS)
+PSS_ARM64 = Machine(STOCK_ARM64.qemu, STOCK_ARM64.options, lambda: built(Build.ARM64), LOAD_ADDRESS)
+STOCK_RISCV64 = Machine("qemu-system-riscv64", _COMMON, _packaged(UBOOT_RISCV64), LOAD_ADDRESS_RISCV64)
+VERIFYING_RISCV64 = Machine(
+    STOCK_RISCV64.qemu, STOCK_RISCV64.options, lambda: built(Build.RISCV64), LOAD_ADDRESS_RISCV64
+)
 
 
 @dataclass(frozen=True)
@@ -53,41 +86,72 @@ def marker_kernel() -> bytes:
     return (header + code + f"\r\n{MARKER}\r\n".encode() + b"\0").ljust(0x1000, b"\0")
 
 
-@functools.cache
-def control_dtb() -> bytes:
+def marker_kernel_riscv64() -> bytes:
+    """Assemble the same for riscv64."""
+    header = struct.pack("<2I3Q2IQ8s4sI", 0x0400006F, 0, 0x200000, 0x10000, 0, 2, 0, 0, b"RISCV", b"RSC\x05", 0)
+    code = struct.pack(  # the header begins: j 0x40
+        "<16I",
+        0x00000517,  # auipc a0, 0
+        0x04050513,  # addi a0, a0, 64: text
+        0x100005B7,  # lui a1, 0x10000: the 16550 at 0x10000000
+        0x00054603,  # next: lbu a2, 0(a0)
+        0x00060E63,  # beqz a2, off
+        0x0055C683,  # wait: lbu a3, 5(a1)
+        0x0206F693,  # andi a3, a3, 32: the transmitter is empty
+        0xFE068CE3,  # beqz a3, wait
+        0x00C58023,  # sb a2, 0(a1)
+        0x00150513,  # addi a0, a0, 1
+        0xFE5FF06F,  # j next
+        0x001005B7,  # off: lui a1, 0x100: the finisher at 0x100000
+        0x00005637,  # lui a2, 0x5
+        0x55560613,  # addi a2, a2, 0x555
+        0x00C5A023,  # sw a2, 0(a1)
+        0x0000006F,  # j .
+    )
+    return (header + code + f"\r\n{MARKER}\r\n".encode() + b"\0").ljust(0x1000, b"\0")
+
+
+def control_dtb(machine: Machine = STOCK_ARM64) -> bytes:
     """Return the devicetree of QEMU's machine, without any key."""
+    return _control_dtb(machine)
+
+
+@functools.cache
+def _control_dtb(machine: Machine) -> bytes:  # with new seeds in it each time it is asked for
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "virt.dtb"
-        _run([require_tool("qemu-system-aarch64"), "-M", f"virt,dumpdtb={path}", *MACHINE])
+        _run([require_tool(machine.qemu), "-M", f"virt,dumpdtb={path}", *machine.options])
         return path.read_bytes()
 
 
-@functools.cache
-def small_dtb() -> bytes:
+def small_dtb(machine: Machine = STOCK_ARM64) -> bytes:
     """Return the same devicetree without its padding: what a FIT gives the kernel."""
+    return _small_dtb(machine)
+
+
+@functools.cache
+def _small_dtb(machine: Machine) -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         path, out = Path(folder) / "virt.dtb", Path(folder) / "small.dtb"
-        path.write_bytes(control_dtb())
+        path.write_bytes(control_dtb(machine))
         _run([require_tool("dtc"), "-q", "-I", "dtb", "-O", "dtb", "-o", str(out), str(path)])
         return out.read_bytes()
 
 
-def boot(fit: bytes, dtb: bytes, command: str = f"bootm {LOAD_ADDRESS:#x}") -> Boot:
-    """Load a FIT into memory, type ``command`` at the prompt, and return all that the console said."""
-    if not UBOOT.is_file():
-        missing(f"{UBOOT} (package u-boot-qemu)")
+def boot(fit: bytes, dtb: bytes, command: str = "", machine: Machine = STOCK_ARM64) -> Boot:
+    """Load a FIT into memory, type ``command`` (``bootm``) at the prompt, and return all that the console said."""
     with tempfile.TemporaryDirectory() as folder:
         image, control = Path(folder) / "image.itb", Path(folder) / "control.dtb"
         image.write_bytes(fit)
         control.write_bytes(dtb)
-        arguments = [require_tool("qemu-system-aarch64"), "-M", "virt", *MACHINE, "-bios", str(UBOOT)]
+        arguments = [require_tool(machine.qemu), "-M", "virt", *machine.options, "-bios", str(machine.uboot())]
         arguments += ["-dtb", str(control)]
-        arguments += ["-device", f"loader,file={image},addr={LOAD_ADDRESS:#x},force-raw=on"]
+        arguments += ["-device", f"loader,file={image},addr={machine.load_address:#x},force-raw=on"]
         with subprocess.Popen(
             arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
         ) as qemu:
             try:
-                return Boot(_converse(qemu, command))
+                return Boot(_converse(qemu, command or f"bootm {machine.load_address:#x}"))
             finally:
                 qemu.kill()
 
@@ -133,6 +197,16 @@ def mkimage_sign(fit: bytes, folder: Path, keys: Path, dtb: bytes) -> tuple[byte
     control.write_bytes(dtb)
     _run([require_tool("mkimage"), "-F", "-k", str(keys), "-K", str(control), "-r", str(image)], folder)
     return image.read_bytes(), control.read_bytes()
+
+
+def fit_check_sign(fit: bytes, dtb: bytes, folder: Path, configuration: str = "") -> subprocess.CompletedProcess[str]:
+    """Ask U-Boot's host tool; without a required key in ``dtb`` it accepts anything."""
+    image, control = folder / "checked.itb", folder / "checked.dtb"
+    image.write_bytes(fit)
+    control.write_bytes(dtb)
+    command = [str(built(Build.FIT_CHECK_SIGN)), "-f", str(image), "-k", str(control)]
+    command += ["-c", configuration] if configuration else []
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=TIMEOUT_SECONDS)
 
 
 def fdtget(dtb: bytes, folder: Path, node: str, name: str) -> str:

@@ -22,6 +22,8 @@ class Build(StrEnum):
     ARM64 = "arm64"
     """RSA-PSS in FIT images, authenticated capsules."""
     RISCV64 = "riscv64"
+    RISCV64_SPL = "riscv64_spl"
+    """The first stage; ``u-boot-nodtb.bin`` beside its folder is what it starts behind OpenSBI."""
 
 
 @functools.cache

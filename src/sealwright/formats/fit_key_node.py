@@ -6,7 +6,6 @@ Reference: U-Boot lib/rsa/rsa-sign.c (rsa_add_verify_data), doc/usage/fit/signat
 """
 
 import re
-from enum import StrEnum
 
 from cryptography.hazmat.primitives.asymmetric import rsa
 
@@ -17,15 +16,9 @@ from sealwright.core.patches import Patch
 from sealwright.formats import fdt
 from sealwright.formats.fdt_splice import StringTable, encode_node, encode_property, splice
 from sealwright.formats.fit_algorithms import KEY_NAME, algo_of
+from sealwright.formats.fit_control import SECTION, Required, RequiredMode
 
 WORD_BITS = 32  # of U-Boot's Montgomery multiplication
-
-
-class Required(StrEnum):
-    """What the device refuses to boot without a signature by this key."""
-
-    CONFIGURATION = "conf"
-    IMAGE = "image"
 
 
 def with_key_node(
@@ -46,10 +39,33 @@ def with_key_node(
     properties = key_properties(key, algorithm, key_name, required)
     content = b"".join(encode_property(strings, name, value) for name, value in properties.items())
     content = encode_node(f"key-{key_name}", content)
-    parent = tree.root.children.get("signature")
+    parent = tree.root.children.get(SECTION)
     if parent is not None and f"key-{key_name}" in parent.children:
         raise FormatError(f"the devicetree has a key {key_name!a} already", at=parent.start, code=Code.ALREADY_SIGNED)
-    insertion = (tree.root.end, encode_node("signature", content)) if parent is None else (parent.end, content)
+    insertion = (tree.root.end, encode_node(SECTION, content)) if parent is None else (parent.end, content)
+    return _spliced(control_dtb, tree, insertion, strings)
+
+
+def with_required_mode(control_dtb: bytes, mode: RequiredMode) -> bytes:
+    """Return the control devicetree, which has keys already, with ``required-mode``: all of them, or any one.
+
+    ``FormatError`` where it has no keys or says something else.
+    """
+    tree = fdt.parse(MemorySource(control_dtb))
+    section = tree.root.children.get(SECTION)
+    if section is None:
+        raise FormatError("the devicetree has no keys to require", at=tree.root.start, code=Code.INVALID_DOCUMENT)
+    said = tree.text(section, "required-mode")
+    if said == mode:
+        return control_dtb
+    if said is not None:
+        raise FormatError(f"the devicetree says required-mode {said!a} already", at=section.start)
+    strings = StringTable(tree.strings)
+    content = encode_property(strings, "required-mode", mode.encode() + b"\0")
+    return _spliced(control_dtb, tree, (section.properties_stop, content), strings)
+
+
+def _spliced(control_dtb: bytes, tree: fdt.Tree, insertion: tuple[int, bytes], strings: StringTable) -> bytes:
     edits = splice(tree, [insertion], strings, fdt.TAG.size)
     return b"".join(Patch(old_size=len(control_dtb), edits=edits).apply(MemorySource(control_dtb)))
 

@@ -25,6 +25,7 @@ class ValidSignature:
 
     signature: ExistingSignature
     key: PublicKey
+    algo: str
 
 
 def verify(image: ByteSource, trust: Trust, sidecars: Mapping[str, bytes]) -> Verified:  # noqa: ARG001  (FIT has none)
@@ -103,5 +104,5 @@ def _check_signature(
         if verifies(key, algo, algorithm, digest, value):
             name = f"{configuration.name}/{node.name}"
             found = ExistingSignature(name=name, algorithm=shown(algo, padding), signer=key.fingerprint)
-            return ValidSignature(signature=found, key=key)
+            return ValidSignature(signature=found, key=key, algo=algo)
     return None
