@@ -1,5 +1,6 @@
 """``sealwright key``: make and import keys beside the signer; list, show and revoke them anywhere."""
 
+from contextlib import suppress
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -16,9 +17,9 @@ from sealwright.client.files import read_small
 from sealwright.client.new_keys import WantedKey, check_new, check_public_key
 from sealwright.client.revocations import Taken
 from sealwright.core import records
-from sealwright.core.errors import Code, ConfigurationError, RefusedError
+from sealwright.core.errors import Code, ConfigurationError, FormatError, RefusedError
 from sealwright.core.keys import Algorithm, PublicKey
-from sealwright.formats import FORMATS
+from sealwright.formats import FORMATS, esp32, esp32_blocks
 from sealwright.policy.documents import Environment, KeyGrade, KeyProfile, Purpose, RestrictionKind, Scope
 
 if TYPE_CHECKING:
@@ -251,6 +252,9 @@ def _rows(found: KeyProfile, taken: Taken | None) -> list[tuple[str, str]]:
         ("state", f"revoked, {spell_taken(taken)}" if taken else str(found.state)),
         ("fingerprint", public.fingerprint),
     ]
+    if found.image_format == esp32.name:
+        with suppress(FormatError):  # a key that no chip knows is refused when it shall sign
+            rows.append(("key digest for eFuse", esp32_blocks.key_digest(public, found.algorithm)))
     for der in found.certificates:
         parsed = x509.load_der_x509_certificate(der)
         until = int(parsed.not_valid_after_utc.timestamp())
