@@ -143,6 +143,13 @@ def test_an_invented_or_altered_revocation_is_refused(live, monkeypatch):
         assert (taken.key(LOST).document, taken.key(LOST).reason) == ("signed", "laptop stolen")
 
 
+def test_the_doctor_says_what_is_revoked_and_still_in_the_policy(terminal, live):
+    said = terminal.good("ada", "doctor", live.configuration.folder, "--json")
+    assert f"key-profile {LOST}, since log index" in said.out
+    assert "person dan, since log index" in said.out
+    assert f"key-profile {NEW}" not in said.out
+
+
 def test_impact_tells_a_revoked_key_an_unused_one_and_one_that_there_is_not(terminal):
     assert "laptop stolen" in terminal.good("ada", "impact", "--key", LOST).out
     assert terminal.good("ada", "impact", "--key", LOST, "--json").json["revoked"][0]["reason"] == "laptop stolen"

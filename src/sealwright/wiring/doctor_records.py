@@ -11,8 +11,8 @@ from sealwright.core.errors import Code, ConfigurationError, RefusedError, Sealw
 from sealwright.core.keys import PublicKey
 from sealwright.keystores.secrets import read_secret
 from sealwright.keystores.worker_client import Worker
-from sealwright.policy.documents import DAY_SECONDS, KeyProfile, State
-from sealwright.policy.fold import LogState, PolicyInForce, RootInForce
+from sealwright.policy.documents import DAY_SECONDS, KeyProfile, Person, Pipeline, RestrictionKind, State
+from sealwright.policy.fold import LogState, PolicyInForce, Restrictions, RootInForce
 from sealwright.policy.sections import Sections, load_complete
 from sealwright.signer.heads import peek
 from sealwright.storage import documents_copy, log_check, log_guard
@@ -152,7 +152,7 @@ def check_database(configuration: Configuration) -> Iterator[Finding]:
 
 def check_in_force(configuration: Configuration) -> Iterator[Finding]:
     """Root and policy are in force, complete, and will be for a while; the keys that they name are there."""
-    root, policy, sections = _in_force(configuration)
+    root, policy, sections, restrictions = _in_force(configuration)
     yield from expiry(
         "root", f"root version {root.root.version}", root.root.expires, "have administrators sign the next root",
         soon_seconds=LONG_BEFORE_SECONDS,
@@ -163,12 +163,27 @@ def check_in_force(configuration: Configuration) -> Iterator[Finding]:
     what = f"policy version {policy.policy.version}"
     bad = list(expiry("policy", what, policy.policy.expires, "`sealwright policy propose` renews it"))
     yield from bad or [fine("policy", f"version {policy.policy.version} is in force and complete")]
-    yield from check_keys(configuration, sections)
+    yield from _revoked(sections, restrictions)
+    yield from check_keys(configuration, sections, restrictions)
 
 
-def check_keys(configuration: Configuration, sections: Sections) -> Iterator[Finding]:
-    """Every active key has its partition, is in it, and has a certificate that lasts."""
-    profiles = [p for p in sections.all(KeyProfile) if p.state is State.ACTIVE]
+def _revoked(sections: Sections, restrictions: Restrictions) -> Iterator[Finding]:
+    """What the policy names and the log revoked: the policy does not say it, and the signer refuses it."""
+    for kind, remedy, known in (
+        (RestrictionKind.REVOKE_KEY_PROFILE, "key remove", sections.all(KeyProfile)),
+        (RestrictionKind.REVOKE_PERSON, "people remove", sections.all(Person)),
+        (RestrictionKind.REVOKE_PERSON, "", sections.all(Pipeline)),
+    ):
+        for section in known:
+            if (index := restrictions.find(kind, section.id)) is not None:
+                then = f"; `sealwright {remedy} {section.id}` takes it out of the next policy" if remedy else ""
+                yield note("revoked", f"{section.type} {section.id}, since log index {index}{then}")
+
+
+def check_keys(configuration: Configuration, sections: Sections, restrictions: Restrictions) -> Iterator[Finding]:
+    """Every key that may sign has its partition, is in it, and has a certificate that lasts."""
+    revoked = restrictions.by_kind[RestrictionKind.REVOKE_KEY_PROFILE]
+    profiles = [p for p in sections.all(KeyProfile) if p.state is State.ACTIVE and p.id not in revoked]
     bad = [finding for profile in profiles for finding in _certificates(profile)]
     by_partition = defaultdict(list)
     for profile in profiles:
@@ -215,13 +230,16 @@ def _certificates(profile: KeyProfile) -> Iterator[Finding]:
         )  # fmt: skip
 
 
-def _in_force(configuration: Configuration) -> tuple[RootInForce, PolicyInForce | None, Sections | None]:
+def _in_force(
+    configuration: Configuration,
+) -> tuple[RootInForce, PolicyInForce | None, Sections | None, Restrictions]:
     with LogReader(configuration.log_database) as log:
         state = replay(log, configuration, log.size).state
     root, policy = state.root, state.policy
     if root is None:
         raise ConfigurationError("no root is in force", setting="log")
     if policy is None:
-        return root, None, None
+        return root, None, None, state.restrictions
     found = documents_copy.sections(configuration.documents_database, policy.digest)
-    return root, policy, load_complete(policy.policy, found, root.root, configuration.instance)
+    sections = load_complete(policy.policy, found, root.root, configuration.instance)
+    return root, policy, sections, state.restrictions
