@@ -19,6 +19,7 @@ MAX_REQUEST_SECONDS = 30 * DAY_SECONDS
 MAX_RELEASE_DELAY_SECONDS = 600
 MAX_CLOCK_SKEW_SECONDS = 600
 MAX_SLOTS = 200
+MAX_MARKS = 64
 
 FileName = Annotated[str, Pattern(r"[A-Za-z0-9_+@=,-][A-Za-z0-9_.+@=,-]{0,199}")]
 """A name without directories; cannot be ``.``, ``..`` or hidden."""
@@ -237,7 +238,7 @@ class KeyProfile:
     algorithm: Algorithm
     signs: Literal["digest", "message"]
     """``digest``: the signer passes the message's digest on; ``message``: it gets and hashes the whole message."""
-    certificates: Annotated[tuple[Annotated[bytes, Bounds(1, 16384)], ...], Bounds(0, 8)]
+    certificates: Annotated[tuple[Annotated[bytes, Bounds(1, 65536)], ...], Bounds(0, 8)]
     grade: KeyGrade
     origin: Literal["generated", "imported"]
     state: State
@@ -397,6 +398,16 @@ class Restriction:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Mark:
+    """The block of signature numbers that a session may use of a stateful key: ``first`` <= number < ``stop``."""
+
+    key: Digest
+    """Fingerprint of the public key."""
+    first: Count
+    stop: Count
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Session:
     """A signer's announcement that it works from here on; the newest of a signer ends the older ones."""
 
@@ -409,6 +420,8 @@ class Session:
     root_hash: Digest
     """Size and root hash of the log that the signer had followed."""
     time: Time
+    marks: Annotated[tuple[Mark, ...], Bounds(1, MAX_MARKS)] | None = None
+    """What it may use of stateful keys; each begins at or above the end of every earlier one of its key."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

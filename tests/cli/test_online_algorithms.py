@@ -1,0 +1,101 @@
+"""Each family of algorithms through the whole path over HTTP: policy, signer, key files, delivery, evidence, judge."""
+
+import os
+from pathlib import Path
+
+import pytest
+from tests.cli.online import Terminal
+from tests.simulators.live import PEOPLE, Live
+from tests.verifiers import openssl, openssl35
+
+from sealwright.core.keys import Algorithm
+from sealwright.formats.raw_outputs import Output, suffix_of
+
+DIFFERENT = 1
+JUDGED_BY = {
+    Algorithm.RSA_PSS_SHA384: openssl,
+    Algorithm.ECDSA_P521_SHA512: openssl,
+    Algorithm.ML_DSA_44: openssl35,
+    Algorithm.ML_DSA_87: openssl35,
+    Algorithm.SLH_DSA_SHA2_128S: openssl35,
+    Algorithm.SLH_DSA_SHAKE_256F: openssl35,
+}
+
+
+@pytest.fixture(scope="module")
+def live(tmp_path_factory):
+    live = Live(tmp_path_factory.mktemp("algorithms")).make()
+    try:
+        live.start()
+        for algorithm in JUDGED_BY:
+            live.found_policy(product=algorithm, algorithm=algorithm, size_bits=algorithm.key_size_bits or 3072)
+        yield live
+    finally:
+        live.stop()
+
+
+@pytest.fixture
+def terminal(live, capsys, monkeypatch):
+    terminal = Terminal(live, capsys, monkeypatch)
+    for person in PEOPLE:
+        if not (live.folder / f"config-{person}").exists():
+            terminal.connect(person)
+    return terminal
+
+
+@pytest.fixture
+def image(tmp_path):
+    path = tmp_path / "fw.bin"
+    path.write_bytes(b"firmware " + os.urandom(16).hex().encode())
+    return path
+
+
+def signed(terminal: Terminal, image: Path, product: str, *options: str) -> None:
+    """Request, approve by two and fetch."""
+    command = ("sign", image, "--product", product, "--release", "1.0", "--new", *options, "--json")
+    request = terminal.good("ada", *command).json["id"]
+    for person in ("ben", "cleo"):
+        terminal.good(person, "request", "approve", request, image, "--yes")
+    terminal.good("ada", "request", "fetch", request, image, "--wait", "60")
+
+
+@pytest.mark.parametrize("algorithm", JUDGED_BY)
+def test_an_image_is_requested_approved_fetched_and_verified_by_openssl(terminal, live, image, algorithm):
+    signed(terminal, image, algorithm)
+    said = terminal.good("dan", "verify", image, "--trust", live.configuration.trust_file)
+    assert f"{algorithm}/production/1, {algorithm}, software key" in said.out
+    certificate = image.with_name("certificate.pem")
+    certificate.write_text(terminal.good("ada", "key", "show", f"{algorithm}/production/1", "--certificate").out)
+    signature = image.with_name(f"fw.bin{suffix_of(Output.CMS, algorithm)}")
+    judge = JUDGED_BY[algorithm]
+    assert "CMS Verification successful" in judge.cms_verify(signature, image, certificate).stderr
+    image.write_bytes(image.read_bytes()[:-1] + b"!")
+    assert "CMS Verification failure" in judge.cms_verify(signature, image, certificate).stderr
+    said = terminal.run("dan", "verify", image, "--trust", live.configuration.trust_file)
+    assert said.code == DIFFERENT
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "output", "suffix"),
+    [
+        (Algorithm.ML_DSA_44, "cose", ".mldsa.cose"),
+        (Algorithm.ECDSA_P521_SHA512, "cose", ".cose"),
+        (Algorithm.ECDSA_P521_SHA512, "sshsig", ".sig"),
+    ],
+)
+def test_another_output_goes_the_same_way(terminal, live, image, algorithm, output, suffix):
+    signed(terminal, image, algorithm, "--option", f"output={output}")
+    terminal.good("dan", "verify", image, "--trust", live.configuration.trust_file)
+    beside = image.with_name(f"fw.bin{suffix}")
+    beside.write_bytes(beside.read_bytes()[:-1])
+    said = terminal.run("dan", "verify", image, "--trust", live.configuration.trust_file)
+    assert said.code == DIFFERENT
+
+
+def test_a_post_quantum_public_key_is_shown_as_others_read_it(terminal, tmp_path):
+    for algorithm in (Algorithm.ML_DSA_87, Algorithm.SLH_DSA_SHA2_128S):
+        path = tmp_path / "key.pem"
+        path.write_text(terminal.good("ada", "key", "show", f"{algorithm}/production/1", "--public-key").out)
+        shown = openssl35.run("pkey", "-pubin", "-in", path, "-text", "-noout")
+        assert shown.stdout.upper().startswith(f"{algorithm.upper()} PUBLIC-KEY:")
+        assert f"{algorithm}, " in terminal.good("ada", "key", "show", f"{algorithm}/production/1").out
