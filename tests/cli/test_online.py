@@ -102,7 +102,7 @@ def test_who_is_not_connected_is_told_how_to(terminal, command):
     assert terminal.run("nobody", *shlex.split(command), "--json").json["error"]["code"] == "configuration"
 
 
-def test_a_server_that_starts_is_waited_for(terminal, live, tmp_path):
+def test_a_server_that_starts_is_waited_for(terminal, live):
     live.kill("server")
     starter = threading.Timer(1.5, live.start, ["server"])
     starter.start()
@@ -553,6 +553,52 @@ def test_list_and_show_say_what_is_wanted(terminal, image):
     assert "1 of 2 approvals" in found["missing"]
 
 
+def test_the_list_has_a_heading_names_images_and_says_who_voted(terminal, image, tmp_path):
+    other = tmp_path / "other.bin"
+    other.write_bytes(os.urandom(32))
+    command = ("sign", image, other, "--product", "router", "--release", "4.3", "--json")
+    request = terminal.good("ada", *command).json["id"]
+    terminal.good("ben", "request", "approve", request, image, other)
+    for person, voted in (("ben", "you"), ("cleo", "ben")):
+        heading, *lines = terminal.good(person, "request", "list", "--state", "waiting").out.splitlines()
+        assert heading.split("  ")[0] == "ID"
+        (line,) = [line for line in lines if line.startswith(request)]
+        assert "fw.bin and 1 other" in line
+        assert line[heading.index("VOTED") :].split()[0] == voted
+        (found,) = [r for r in terminal.good(person, "request", "list", "--json").json if r["id"] == request]
+        assert (found["images"], found["voters"]) == (["fw.bin", "other.bin"], ["ben"])
+        assert found["you_voted"] is (person == "ben")
+    said = terminal.good("ben", "request", "list", "--product", "nothing")
+    assert (said.out, "there is no such request" in said.err) == ("", True)
+
+
+def test_the_beginning_of_an_id_or_digest_is_enough_where_it_is_the_only_one(terminal, image):
+    request = terminal.sign(image)
+    digest = terminal.good("ben", "request", "show", request[:10], "--json").json["digest"]
+    for name in (request[2:10], digest[:12], digest):
+        assert terminal.good("ben", "request", "show", name, "--json").json["id"] == request
+    assert "recomputed" in terminal.good("ben", "request", "approve", request[:10], image).out
+    said = terminal.run("ben", "request", "show", "r-0000000000")
+    assert said.code == REFUSED
+    assert "there is no request r-0000000000" in said.err
+
+
+def test_a_beginning_of_several_ids_is_refused_with_all_of_them(terminal, image, monkeypatch):
+    ids = iter(("r-00ff000000000001", "r-00ff000000000002"))
+    compose = signing.new_request
+    monkeypatch.setattr(signing, "new_request", lambda *a, **k: compose(*a, **{**k, "entropy": entropy}))
+
+    def entropy(size: int) -> bytes:
+        return bytes.fromhex(next(ids)[2:]) if size == 8 else os.urandom(size)
+
+    first, second = terminal.sign(image), terminal.sign(image)
+    said = terminal.run("ben", "request", "show", "r-00ff0000")
+    assert said.code == REFUSED
+    assert "2 requests begin with r-00ff0000" in said.err
+    assert first in said.err
+    assert second in said.err
+
+
 def test_check_finds_the_request_by_its_image_and_says_what_was_compared(terminal, image, tmp_path):
     request = terminal.sign(image)
     own = tmp_path / "from-the-build.bin"
@@ -689,7 +735,7 @@ def test_impact_names_products_releases_people_and_the_log(terminal, image):
 def test_a_mistyped_key_does_not_look_like_one_that_signed_nothing(terminal):
     said = terminal.run("dan", "impact", "--key", "router/production/l")
     assert said.code == REFUSED
-    assert "nobody knows a key router/production/l" in said.err
+    assert "there is no key router/production/l" in said.err
     assert terminal.run("dan", "impact", "--key", "a", "--since", "yesterday").code == USAGE
     assert "0 signatures" in terminal.good("dan", "impact", "--key", "sensor/production/1").out
 

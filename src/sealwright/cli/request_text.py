@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from sealwright.cli.output import iso, show, show_table, utc
+from sealwright.cli.output import counted, iso, show, show_table, utc
 from sealwright.client.request_view import Cast, RequestView
 from sealwright.core import records
 from sealwright.policy.authorise import TIME_OPTIONS
@@ -26,7 +26,7 @@ def show_request(view: RequestView) -> None:
     rows += [(f"claim {claim.name}", claim.value) for claim in request.claims]
     if view.rules is not None:
         rows += [("needs", "; ".join(map(_spell, view.rules.scope.quorum)) or "no approval")]
-        rows += [("approvals", f"{len(view.ballots)} valid; {view.missing or 'enough'}")]
+        rows += [("approvals", view.progress or "enough")]
     if view.refusal is not None:
         rows += [("refused", view.refusal.message)]
     rows += [("digest", view.digest)]
@@ -75,7 +75,7 @@ def _spell_vote(cast: Cast) -> str:
 
 def _spell(group: QuorumGroup) -> str:
     recomputed = f", {group.recomputed} of them recomputed" if group.recomputed else ""
-    return f"{group.approvals} approvals by {' or '.join(group.roles)}{recomputed}"
+    return f"{counted(group.approvals, 'approval')} by {' or '.join(group.roles)}{recomputed}"
 
 
 def request_json(view: RequestView) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from sealwright.cli.deliveries import OUTPUT_HELP, delivered_json, ending, resume_command, show_delivered
-from sealwright.cli.output import UsageError, iso, note, show, show_columns, show_json, show_table, utc
+from sealwright.cli.output import UsageError, counted, iso, note, show, show_columns, show_json, show_table, utc
 from sealwright.cli.request_text import request_json, show_request
 from sealwright.cli.typed import noun
 from sealwright.client import approving, delivery, request_view, settings, signing
@@ -21,18 +21,21 @@ from sealwright.client.request_view import RequestView
 from sealwright.client.settings import Settings
 from sealwright.core import records
 from sealwright.policy.documents import Decision, Vote
-from sealwright.service.messages import StatusList
+from sealwright.service.messages import Listed, StatusList
 from sealwright.service.ports import RequestState
 from sealwright.service.restrictions import Logged
 
 request = noun("requests for signatures: look, check, approve, reject, fetch")
 Json = Annotated[bool, typer.Option("--json", help="print the result as JSON")]
-Id = Annotated[str, typer.Argument(metavar="ID", help="the request's ID or digest")]
+Yes = Annotated[bool, typer.Option("--yes", help="do not ask; where there is no terminal nobody is asked anyway")]
+Id = Annotated[str, typer.Argument(metavar="ID", help="the request's ID or digest, or how it begins")]
 Words = Annotated[
     list[str],
-    typer.Argument(metavar="ID|IMAGE", help="the request's ID, your own copies of its images, or both"),
+    typer.Argument(
+        metavar="ID|IMAGE", help="the request's ID or how it begins, your own copies of its images, or both"
+    ),
 ]
-MAX_LISTED = 500
+HEADING = ("ID", "STATE", "FOR", "ENVIRONMENT", "IMAGES", "ASKED BY", "VOTED", "ASKED AT")
 _ID = re.compile("r-[0-9a-f]{16}|[0-9a-f]{64}")
 
 
@@ -54,15 +57,43 @@ def list_requests(
 ) -> None:
     """List requests as the server has them, the newest first; `request show` checks one."""
     with settings.load().api() as api:
-        found = api.get(
-            StatusList, "/v1/requests", state=list(map(str, state or ())), product=product, limit=MAX_LISTED
-        ).requests
+        states = list(map(str, state or ()))
+        query = StatusList, "/v1/requests"
+        found = api.get(*query, state=states, product=product, limit=request_view.MAX_LISTED).listed
+        me = api.who()
     if json:
-        show_json([{**records.dump(s), "created": iso(s.created), "expires": iso(s.expires)} for s in found])
+        show_json([_listed_json(one, me) for one in found])
         return
-    show_columns((s.id, s.state, f"{s.product} {s.release}", s.environment, s.requester, utc(s.created)) for s in found)
-    if len(found) == MAX_LISTED:
-        note(f"these are the newest {MAX_LISTED}; ask for fewer with --state and --product")
+    rows = [_listed_row(one, me) for one in found]
+    show_columns([HEADING, *rows]) if rows else note("there is no such request")
+    if len(found) == request_view.MAX_LISTED:
+        note(f"these are the newest {request_view.MAX_LISTED}; ask for fewer with --state and --product")
+
+
+def _listed_row(one: Listed, me: str) -> tuple[str, ...]:
+    status, first, others = one.status, one.images[0] if one.images else "", len(one.images) - 1
+    return (
+        status.id,
+        status.state,
+        f"{status.product} {status.release}",
+        status.environment,
+        f"{first} and {counted(others, 'other')}" if others > 0 else first,
+        status.requester,
+        ", ".join("you" if person == me else person for person in one.voters) or "nobody",
+        utc(status.created),
+    )
+
+
+def _listed_json(one: Listed, me: str) -> dict[str, Any]:
+    status = one.status
+    return {
+        **records.dump(status),
+        "created": iso(status.created),
+        "expires": iso(status.expires),
+        "images": list(one.images),
+        "voters": list(one.voters),
+        "you_voted": me in one.voters,
+    }
 
 
 @request.command("show")
@@ -96,12 +127,13 @@ def check(words: Words, json: Json = False) -> None:
 @request.command()
 def approve(
     words: Words,
-    yes: Annotated[bool, typer.Option("--yes", help="do not ask at the terminal")] = False,
+    yes: Yes = False,
     json: Json = False,
 ) -> None:
     """Vote for a request with your own key.
 
-    With images every slot is rebuilt from them first, and the vote says recomputed; else it says displayed.
+    With images every slot is rebuilt from them first, and the vote says recomputed; else it says displayed. At a
+    terminal you are asked before you sign; without one, as in a script, the command itself is the answer.
     """
     with _table(words) as table:
         checkup = approving.check(table.view, table.sources) if table.sources else None
@@ -122,10 +154,13 @@ def approve(
 def reject(
     name: Id,
     reason: Annotated[str, typer.Option(help="why; part of the signed vote")] = "",
-    yes: Annotated[bool, typer.Option("--yes", help="do not ask at the terminal")] = False,
+    yes: Yes = False,
     json: Json = False,
 ) -> None:
-    """Veto a request with your own key: it can never be signed; done once the log proves it."""
+    """Veto a request with your own key: it can never be signed; done once the log proves it.
+
+    At a terminal you are asked before you sign; without one, as in a script, the command itself is the answer.
+    """
     with _table([name]) as table:
         vote = approving.compose_vote(table.settings, table.view, table.api.who(), Decision.REJECT, reason=reason)
         _confirm(table.view, None, vote, yes=yes, json=json)
@@ -190,7 +225,7 @@ def _table(words: Sequence[str], states: Sequence[RequestState] = request_view.O
     chosen = settings.load()
     with chosen.api() as api, ExitStack() as files:
         sources = tuple(files.enter_context(FileSource(path)) for path in paths)
-        digest = name or request_view.find_by_image(api, sources, states)
+        digest = request_view.full_name(api, name) if name else request_view.find_by_image(api, sources, states)
         yield Table(settings=chosen, api=api, view=request_view.look(chosen, api, digest), sources=sources)
 
 

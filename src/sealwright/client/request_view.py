@@ -3,6 +3,7 @@
 Nothing is taken from the server's tables but the state and its reason, which are the server's word.
 """
 
+import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -29,6 +30,9 @@ from sealwright.policy.documents import Checked, KeyProfile, Request, Scope, Vot
 from sealwright.service.messages import RequestAnswer, Status, StatusList
 from sealwright.service.ports import RequestState
 
+MAX_LISTED = 500
+"""So many requests the server lists at a time."""
+_BEGINNING = re.compile("r-[0-9a-f]{2,15}|[0-9a-f]{4,63}")
 OPEN = (RequestState.WAITING, RequestState.SIGNING)
 
 
@@ -91,7 +95,7 @@ class RequestView:
             return ""
         people = [ballot.person.id for ballot in self.ballots]
         text = f"{len(people)} of {need} approval{'s' if need > 1 else ''}{': ' if people else ''}{', '.join(people)}"
-        return f"{text}; missing: {self.missing}" if len(people) >= need and self.missing else text
+        return f"{text}; not enough: {self.missing}" if len(people) >= need and self.missing else text
 
     def needed(self) -> tuple[CheckedRequest, Rules]:
         """Return what a vote stands on; raises why there can be none."""
@@ -127,6 +131,22 @@ def look(settings: Settings, api: Api, name: str) -> RequestView:
         refusal=refusal,
         votes=tuple(_cast(signed, vote, checked, rules, standing, now) for vote, signed in votes),
     )
+
+
+def full_name(api: Api, name: str) -> str:
+    """Return the digest of the one request whose id or digest begins so; a whole name comes back as it is."""
+    if not _BEGINNING.fullmatch(name):
+        return name
+    listed = api.get(StatusList, "/v1/requests", limit=MAX_LISTED).requests
+    found = [s for s in listed if s.id.startswith((name, f"r-{name}")) or s.digest.startswith(name)]
+    if len(found) != 1:
+        which = ", ".join(f"{s.id} ({s.product} {s.release}, {s.environment})" for s in found[:8])
+        raise RefusedError(
+            f"{len(found)} requests begin with {name}: {which}" if found else f"there is no request {name}",
+            code=Code.CONFLICT if found else Code.NOT_FOUND,
+            hint="write more of it" if found else f"of the newest {MAX_LISTED}; older ones need their whole ID",
+        )
+    return found[0].digest
 
 
 def find_by_image(api: Api, sources: Sequence[FileSource], states: Sequence[RequestState] = OPEN) -> str:

@@ -327,12 +327,14 @@ def check_demands(scope: Scope, ballots: tuple[Ballot, ...]) -> None:
         for need, recomputed in ((group.recomputed, True), (group.approvals - group.recomputed, False))
         if need
     ]
+    missing = 0
     for size in range(1, len(demands) + 1):
         for some in combinations(demands, size):
             need = sum(count for _, count, _ in some)
             have = {b.person.id for b in ballots if any(_satisfies(b, roles, only) for roles, _, only in some)}
-            if len(have) < need:
-                raise _quorum_refusal(scope, some, len(have), need)
+            missing = max(missing, need - len(have))
+    if missing:
+        raise _quorum_refusal(scope, ballots, missing)
 
 
 def _check_two_people(scope: Scope, checked: CheckedRequest, ballots: tuple[Ballot, ...]) -> None:
@@ -353,15 +355,21 @@ def _satisfies(ballot: Ballot, roles: frozenset[str], only_recomputed: bool) -> 
     return checked and not roles.isdisjoint(ballot.person.roles)
 
 
-def _quorum_refusal(
-    scope: Scope, demands: tuple[tuple[frozenset[str], int, bool], ...], have: int, need: int
-) -> RefusedError:
-    roles = sorted(frozenset().union(*(roles for roles, _, _ in demands)))
-    kind = "recomputed approvals" if all(only for _, _, only in demands) else "approvals"
+def _quorum_refusal(scope: Scope, ballots: tuple[Ballot, ...], missing: int) -> RefusedError:
+    """Say of each group what it has; one person counts for one place only, so more may be missing than they show."""
+    groups = []
+    for group in scope.quorum:
+        ours = [b for b in ballots if _satisfies(b, frozenset(group.roles), only_recomputed=False)]
+        people = len({b.person.id for b in ours})
+        recomputed = len({b.person.id for b in ours if b.vote.checked is Checked.RECOMPUTED})
+        groups.append(
+            f"{people} of {group.approvals} approvals by distinct people with role {' or '.join(group.roles)}"
+        )
+        groups[-1] += f", {recomputed} of {group.recomputed} recomputed" if group.recomputed else ""
     return RefusedError(
-        f"scope {scope.id}: {have} of {need} {kind} by distinct people with a role in {roles}",
+        f"scope {scope.id}: {'; '.join(groups)}",
         code=Code.QUORUM_NOT_MET,
-        hint=f"ask {need - have} more to run `sealwright request check` and `sealwright request approve`",
+        hint=f"ask {missing} more to run `sealwright request check` and `sealwright request approve`",
     )
 
 

@@ -162,10 +162,24 @@ class Status:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Listed:
+    """A request as a list shows it: where it stands, its images' names, and who has voted, by the server's word."""
+
+    status: Status
+    images: tuple[Annotated[str, Bounds(1, 200)], ...]
+    voters: tuple[Id, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StatusList:
     """Requests, the newest first."""
 
-    requests: tuple[Status, ...]
+    listed: tuple[Listed, ...]
+
+    @property
+    def requests(self) -> tuple[Status, ...]:
+        """Where each of them stands."""
+        return tuple(one.status for one in self.listed)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -156,6 +156,24 @@ class Documents:
         sql = f"SELECT * FROM request WHERE {where}created<? ORDER BY created DESC, digest LIMIT ?"  # noqa: S608 - marks only
         return [_row(found) for found in self._all(sql, *wanted, before, limit)]
 
+    def images(self, requests: Sequence[str]) -> dict[str, tuple[str, ...]]:
+        """Return the names of the images of each request, in its order."""
+        return self._each(
+            "SELECT r.digest, s.artifact FROM slot s JOIN request r ON r.number = s.request"
+            " WHERE r.digest IN ({}) GROUP BY r.digest, s.artifact ORDER BY min(s.position)",
+            requests,
+        )
+
+    def voters(self, requests: Sequence[str]) -> dict[str, tuple[str, ...]]:
+        """Return who voted on each request, by id."""
+        return self._each("SELECT DISTINCT request, person FROM vote WHERE request IN ({}) ORDER BY person", requests)
+
+    def _each(self, sql: str, requests: Sequence[str]) -> dict[str, tuple[str, ...]]:
+        found: dict[str, tuple[str, ...]] = dict.fromkeys(requests, ())
+        for digest, value in self._all(sql.format(",".join("?" * len(requests))), *requests):
+            found[digest] += (value,)
+        return found
+
     def stored(self, request: str) -> StoredRequest:
         """Return what was signed and sent for a request; ``RefusedError`` when it is unknown."""
         votes = self._all(

@@ -8,6 +8,7 @@ from sealwright.server.application import Call, Query, Route
 from sealwright.service import dossier, restrictions
 from sealwright.service.messages import (
     MAX_WAIT_SECONDS,
+    Listed,
     RequestAnswer,
     RestrictBody,
     Result,
@@ -74,7 +75,13 @@ async def list_requests(call: Call) -> StatusList:
     rows = call.context.documents.rows(
         states=states, product=query.get("product", ""), image=query.get("image", ""), limit=limit, before=before
     )
-    return StatusList(requests=tuple(_status(call, row) for row in rows))
+    digests = [row.digest for row in rows]
+    images, voters = call.context.documents.images(digests), call.context.documents.voters(digests)
+    return StatusList(
+        listed=tuple(
+            Listed(status=_status(call, row), images=images[row.digest], voters=voters[row.digest]) for row in rows
+        )
+    )
 
 
 async def get_request(call: Call) -> RequestAnswer:
