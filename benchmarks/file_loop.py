@@ -7,6 +7,7 @@ import hashlib
 import os
 import sys
 from collections.abc import Callable
+from io import FileIO
 from pathlib import Path
 
 CHUNK_BYTES = 1 << 20
@@ -33,14 +34,31 @@ def uefi_pe(image: Path, out: Path) -> None:
             covered.update(chunk)
             for at in range(0, len(chunk), STEP_BYTES):
                 total += int.from_bytes(chunk[at : at + STEP_BYTES], "little")
-        size = file.tell()
+        _copy(file, out)
 
-        def copy(descriptor: int) -> None:
-            done = 0
-            while done < size:
-                done += os.copy_file_range(file.fileno(), descriptor, size - done, done)
 
-        _write_durably(out, copy)
+def mcuboot(image: Path, out: Path) -> None:
+    """Two hashes of the file, one of header and payload, and the copy behind a header of 512 bytes."""
+    sha256, sha512, covered = hashlib.sha256(), hashlib.sha512(), hashlib.sha256(bytes(512))
+    with image.open("rb", buffering=0) as file:
+        while chunk := file.read(CHUNK_BYTES):
+            sha256.update(chunk)
+            sha512.update(chunk)
+            covered.update(chunk)
+        _copy(file, out, before=512)
+
+
+def _copy(file: FileIO, out: Path, *, before: int = 0) -> None:
+    """Copy a file that was read to its end."""
+    size = file.tell()
+
+    def copy(descriptor: int) -> None:
+        os.write(descriptor, bytes(before))
+        done = 0
+        while done < size:
+            done += os.copy_file_range(file.fileno(), descriptor, size - done, done)
+
+    _write_durably(out, copy)
 
 
 def _write_durably(out: Path, write: Callable[[int], object]) -> None:
@@ -53,4 +71,4 @@ def _write_durably(out: Path, write: Callable[[int], object]) -> None:
 
 
 if __name__ == "__main__":
-    {"raw": raw, "uefi-pe": uefi_pe}[sys.argv[1]](Path(sys.argv[2]), Path(sys.argv[3]))
+    {"raw": raw, "uefi-pe": uefi_pe, "mcuboot": mcuboot}[sys.argv[1]](Path(sys.argv[2]), Path(sys.argv[3]))

@@ -1,4 +1,4 @@
-"""Large files, file to file: beside a loop of the needed work, sbsign and osslsigncode; then through a live server."""
+"""Large files, file to file: beside a loop of the needed work and the formats' own tools; then through a server."""
 
 import os
 import struct
@@ -54,7 +54,14 @@ def make_pe(path: Path, size: int) -> Path:
     return path
 
 
+def make_application(path: Path, size: int) -> Path:
+    """Write a bare application for MCUboot: a quarter of ``size``, for no slot is as large as other images."""
+    return make_raw(path, size // 4)
+
+
 MAKERS = {"raw": make_raw, "uefi-pe": make_pe}
+ALONE = {"mcuboot": make_application}
+"""What is not sent through the server too."""
 PRODUCTS = {"raw": "router", "uefi-pe": "boot"}
 
 
@@ -66,6 +73,7 @@ def make_keys(folder: Path) -> None:
     for image_format, key in (
         ("raw", ec.generate_private_key(ec.SECP256R1())),
         ("uefi-pe", rsa.generate_private_key(65537, 2048)),
+        ("mcuboot", ec.generate_private_key(ec.SECP256R1())),
     ):
         builder = x509.CertificateBuilder(name, name, key.public_key(), 1, now - timedelta(1), now + timedelta(1))
         certificate = builder.sign(key, hashes.SHA256())
@@ -75,10 +83,10 @@ def make_keys(folder: Path) -> None:
 
 
 def figures(folder: Path, *, size: int, runs: int) -> list[Figure]:
-    """Sign a raw file and a PE of ``size`` bytes with a key in the client's process."""
+    """Sign a raw file, a PE and an MCUboot image with a key in the client's process."""
     make_keys(folder / "keys")
     found = []
-    for image_format, make in MAKERS.items():
+    for image_format, make in {**MAKERS, **ALONE}.items():
         image = make(folder / f"image.{image_format}", size)
         found += _file_to_file(folder, image, image_format, runs)
         image.unlink()
@@ -103,11 +111,10 @@ def _file_to_file(folder: Path, image: Path, image_format: str, runs: int) -> li
         "ours": _module("file_ours", image_format, image, out, folder / "keys"),
         "loop": _module("file_loop", image_format, image, out),
     }
-    if image_format == "uefi-pe":
-        commands |= _other_signers(image, out, folder / "keys")
+    commands |= _other_signers(image_format, image, out, folder / "keys")
     medians = alternate(runs, **{name: job(command) for name, command in commands.items()})
     name = f"{image_format} {image.stat().st_size >> 20} MiB, file to file"
-    aims = {"loop": "<= 1.5", "osslsigncode": "<= 1"}
+    aims = {"loop": "<= 1.5", "osslsigncode": "<= 1", "imgtool": "<= 0.33, or the loop"}
     figures = [
         Figure(name=f"{name}, {other}", ours=medians["ours"], other=medians[other], unit="s", beside=other,
                aim=aims.get(other, ""))
@@ -125,8 +132,13 @@ def _warm_memory(image: Path) -> None:
     subprocess.run([sys.executable, "-c", populate, str(image.stat().st_size * 3 // 2)], check=True)
 
 
-def _other_signers(image: Path, out: Path, keys: Path) -> dict[str, Sequence[object]]:
-    key, certificate = keys / "uefi-pe.pem", keys / "uefi-pe.crt"
+def _other_signers(image_format: str, image: Path, out: Path, keys: Path) -> dict[str, Sequence[object]]:
+    key, certificate = keys / f"{image_format}.pem", keys / f"{image_format}.crt"
+    if image_format == "mcuboot":
+        parameters = ("-v", "1.2.3", "-H", "0x200", "--pad-header", "-S", hex(1 << 31))
+        return {"imgtool": [Path(sys.executable).with_name("imgtool"), "sign", "-k", key, *parameters, image, out]}
+    if image_format != "uefi-pe":
+        return {}
     sign = ["osslsigncode", "sign", "-key", key, "-certs", certificate, "-h", "sha256", "-in", image, "-out", out]
     return {"sbsign": ["sbsign", "--key", key, "--cert", certificate, "--output", out, image], "osslsigncode": sign}
 
