@@ -1,12 +1,13 @@
 """Firmware formats: one pure module each.  This list is what is supported."""
 
 from sealwright.core.images import ByteSource
-from sealwright.formats import esp32, fit, mcuboot, pe, raw, uefi_variable
+from sealwright.formats import esp32, fit, mcuboot, pe, raw, uefi_capsule, uefi_variable
 from sealwright.formats.interface import Format
 
 FORMATS: dict[str, Format] = {
     fit.name: fit,
     pe.name: pe,
+    uefi_capsule.name: uefi_capsule,
     uefi_variable.name: uefi_variable,
     mcuboot.name: mcuboot,
     esp32.name: esp32,

@@ -45,6 +45,13 @@ OSSLSIGNCODE_2_9 = TargetProfile(
 )
 _RSA_PKCS1 = frozenset({Algorithm.RSA_PKCS1_SHA256, Algorithm.RSA_PKCS1_SHA384, Algorithm.RSA_PKCS1_SHA512})
 _RSA_PSS = frozenset({Algorithm.RSA_PSS_SHA256, Algorithm.RSA_PSS_SHA384, Algorithm.RSA_PSS_SHA512})
+UBOOT_CAPSULE = TargetProfile(
+    name="u-boot-capsule",
+    description="U-Boot built with EFI_CAPSULE_AUTHENTICATE: one RSA signature, SHA-256.",
+    formats=frozenset({"uefi-capsule"}),
+    algorithms=UEFI_ALGORITHMS,
+    key_sizes_bits=UEFI_KEY_SIZES,
+)
 UBOOT_QEMU_ARM64 = TargetProfile(
     name="u-boot-2023.01-qemu-arm64",
     description="U-Boot of Debian 12 for QEMU's arm64 machine; no PSS, no ECDSA.",
@@ -142,6 +149,7 @@ TARGETS: dict[str, TargetProfile] = {
         UBOOT_VERIFYING_QEMU_RISCV64,
         UBOOT_QEMU_RISCV64,
         OVMF,
+        UBOOT_CAPSULE,
         SBVERIFY_0_9,
         OSSLSIGNCODE_2_9,
         MCUBOOT,

@@ -1,0 +1,74 @@
+"""U-Boot, built to authenticate capsules, takes ours as far as its flash and refuses the others."""
+
+import functools
+import subprocess
+import tempfile
+from pathlib import Path
+
+import pytest
+from tests.conftest import require_tool
+from tests.formats.efi_capsules import IMAGE_TYPE, MAKER, PAYLOAD, STRANGER, capsule
+from tests.formats.efi_images import flipped
+from tests.formats.efi_variables import certificates
+from tests.verifiers import mkeficapsule, uboot
+
+pytestmark = pytest.mark.slow
+
+UPDATE = f"efidebug capsule update -v {uboot.LOAD_ADDRESS:x}"
+REFUSED = "Capsule authentication check failed. Aborting update"
+PASSED = "dfu_alt_info set"
+"""U-Boot goes on to its flash, which this machine has not in the size that its partitions want."""
+
+
+@functools.cache
+def anchor() -> bytes:
+    """Return the control devicetree with the maker's certificate as the key for capsules."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "control.dtb"
+        path.write_bytes(uboot.control_dtb(uboot.PSS_ARM64))
+        octets = [f"{octet:02x}" for octet in certificates(MAKER)]
+        for arguments in (
+            ["-c", str(path), "/signature"],
+            ["-t", "bx", str(path), "/signature", "capsule-key", *octets],
+        ):
+            subprocess.run([require_tool("fdtput"), *arguments], check=True, timeout=60)
+        return path.read_bytes()
+
+
+def console(data: bytes) -> str:
+    return uboot.boot(data, anchor(), UPDATE, uboot.PSS_ARM64).console
+
+
+@pytest.mark.parametrize("options", [{}, {"fw_version": 7, "lowest_supported_version": 5}], ids=["plain", "versioned"])
+def test_uboot_accepts_our_capsules(options: dict[str, int]) -> None:
+    said = console(capsule(**options))
+    assert PASSED in said
+    assert REFUSED not in said
+
+
+def test_uboot_accepts_an_unsigned_capsule_that_we_signed(tmp_path: Path) -> None:
+    unsigned = mkeficapsule.build(PAYLOAD, tmp_path, image_type=IMAGE_TYPE)
+    assert PASSED in console(capsule(unsigned))
+    said = console(unsigned)
+    assert PASSED not in said
+    assert "Cannot handle a capsule" in said
+
+
+@pytest.mark.parametrize("part", ["payload", "count", "signature"])
+def test_uboot_refuses_a_flipped_capsule(part: str) -> None:
+    signed = capsule(monotonic_count=9)
+    at = {"payload": len(signed) - 1, "count": 92, "signature": len(signed) - len(PAYLOAD) - 1}[part]
+    said = console(flipped(signed, at))
+    assert REFUSED in said
+    assert PASSED not in said
+
+
+def test_uboot_refuses_a_capsule_of_a_stranger() -> None:
+    said = console(capsule(who=STRANGER))
+    assert REFUSED in said
+    assert PASSED not in said
+
+
+def test_uboot_without_a_key_accepts_no_capsule() -> None:
+    said = uboot.boot(capsule(), uboot.control_dtb(uboot.PSS_ARM64), UPDATE, uboot.PSS_ARM64).console
+    assert PASSED not in said
