@@ -27,6 +27,7 @@ ALGORITHMS = {
     "uefi-pe": Algorithm.RSA_PKCS1_SHA256,
     "u-boot-fit": Algorithm.RSA_PKCS1_SHA256,
     "mcuboot": Algorithm.ECDSA_P256_SHA256,
+    "esp32-secure-boot-v2": Algorithm.ECDSA_P256_SHA256,
 }
 
 

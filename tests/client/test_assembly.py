@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.x509 import load_der_x509_certificate
 from tests.client.signed import Maker
 from tests.conftest import missing
-from tests.formats import efi_images, fits
+from tests.formats import efi_images, esp32_images, fits
 from tests.verifiers import openssl, sbverify
 
 from sealwright.client.assembly import Delivered, assemble, deliver, verify_written
@@ -84,13 +84,15 @@ def image_of(image_format: str, folder: Path) -> bytes:
         return efi_images.image()
     if image_format == "u-boot-fit":
         return fits.Recipe().build(folder)
+    if image_format == "esp32-secure-boot-v2":
+        return esp32_images.application()
     uboot = Path("/usr/lib/u-boot/qemu_arm/u-boot.bin")
     if not uboot.is_file():
         missing("package u-boot-qemu")
     return uboot.read_bytes()
 
 
-@pytest.mark.parametrize("image_format", ["uefi-pe", "u-boot-fit", "mcuboot"])
+@pytest.mark.parametrize("image_format", ["uefi-pe", "u-boot-fit", "mcuboot", "esp32-secure-boot-v2"])
 def test_an_image_that_carries_its_signature_gets_a_new_name(tmp_path, image_format):
     maker = Maker(image_format)
     data = image_of(image_format, tmp_path)
