@@ -74,6 +74,8 @@ class LogState:
     newest_policy_version: int = 0
     sessions: dict[str, tuple[str, int]] = field(default_factory=dict)
     """Signer id to its newest session and the index of that entry."""
+    marks: dict[str, int] = field(default_factory=dict)
+    """Stateful key, by fingerprint, to the end of its newest block of signature numbers."""
     restrictions: Restrictions = field(default_factory=Restrictions)
     intents: OrderedDict[int, tuple[IntentEntry, str]] = field(default_factory=OrderedDict)
     """The newest intents: index to entry and digest."""
@@ -150,6 +152,11 @@ class LogState:
         if not newest < session.size <= index:
             # It did not know the session before it, so it is not newer: an ended session, logged again, stays ended.
             raise RefusedError(f"session of signer {session.signer} is not its newest", code=Code.SESSION_ENDED)
+        for mark in session.marks or ():
+            if not self.marks.get(mark.key, 0) <= mark.first < mark.stop:
+                # Two sessions were announced at once: whose numbers were marked first keeps them.
+                raise RefusedError(f"numbers of key {mark.key[:16]} are marked already", code=Code.SESSION_ENDED)
+        self.marks |= {mark.key: mark.stop for mark in session.marks or ()}
         self.sessions[session.signer] = session.session, index
 
 

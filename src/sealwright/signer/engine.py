@@ -6,7 +6,7 @@ intent; signatures wait here until the outcome is in the log and nothing has tak
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -26,6 +26,7 @@ from sealwright.policy.documents import (
     Session,
 )
 from sealwright.policy.fold import REMEMBERED_INTENTS
+from sealwright.signer.blocks import Blocks, counts
 from sealwright.signer.follower import Follower
 from sealwright.signer.ports import Entropy, Partition, SigningTask
 from sealwright.signer.protocol import Refusal, Released, Round, RoundResult, Signed, SignOrder
@@ -66,6 +67,7 @@ class Engine:
         self._first_size = 0
         self._used: set[int] = set()
         self._pending: dict[int, _Pending] = {}
+        self._blocks = Blocks()
 
     def handle(self, order: Round) -> RoundResult:
         """Carry out one round; refusals are part of the answer, never an exception."""
@@ -79,6 +81,8 @@ class Engine:
             return self._result(refusal=_refusal(e))
         signed = self._sign_all(order.sign)
         released = tuple(self._release(index) for index in order.release)
+        if self._blocks.wanted:
+            self._renew()
         return self._result(signed=signed, released=released)
 
     def _result(
@@ -88,23 +92,35 @@ class Engine:
         signed: tuple[Signed, ...] = (),
         released: tuple[Released, ...] = (),
     ) -> RoundResult:
+        announcement = self._announce()  # may begin another session
         return RoundResult(
             signer=self._id,
             size=self._follower.state.size,
             needs_policy=self._follower.needs_policy,
             session=self._session,
-            announcement=self._announce(),
+            announcement=announcement,
             refusal=refusal,
             signed=signed,
             released=released,
         )
+
+    def _renew(self) -> None:
+        """Begin another session; what waits in this one for its outcome is asked for again."""
+        self._session, self._announcement = self._entropy.token(32).hex(), None
+        self._pending.clear()
 
     def _announce(self) -> SignedDocument | None:
         """Return the session document while it is not in the log.  It is made once: a session never comes back."""
         follower = self._follower
         if not follower.is_current or not self._is_listed(follower.state.size):
             return None
+        _, newest = follower.state.sessions.get(self._id, ("", -1))
+        if self._announcement is not None and newest >= self._first_size:
+            return None  # it is in the log, or one that ended it
+        if self._announcement is not None and self._blocks.is_overtaken(follower.state.marks):
+            self._renew()
         if self._announcement is None:
+            marks = self._blocks.announce(self._partitions, follower.state.marks)
             session = Session(
                 type="session",
                 format=1,
@@ -114,11 +130,11 @@ class Engine:
                 size=follower.head.size,
                 root_hash=follower.head.root_hash,
                 time=follower.head.time,
+                marks=marks or None,
             )
             self._announcement = self._signed("session", records.serialise(session))
             self._first_size = session.size
-        _, index = follower.state.sessions.get(self._id, ("", -1))
-        return self._announcement if index < self._first_size else None
+        return self._announcement
 
     def _signed(self, document_type: str, document: bytes) -> SignedDocument:
         digest = document_digest(document_type, self._follower.state.instance, document)
@@ -133,19 +149,20 @@ class Engine:
 
     def _sign_all(self, orders: Sequence[SignOrder]) -> tuple[Signed, ...]:
         """Authorise every order, and have each partition sign what is authorised meanwhile."""
-        decided: list[tuple[SignOrder, tuple[Approved, int] | SealwrightError]] = []
+        decided: list[tuple[SignOrder, tuple[Approved, int, list[SigningTask]] | SealwrightError]] = []
         shifts: dict[str, Shift] = {}
+        self._blocks.begin_round()
         for order in orders:
             try:
                 # One time for decision and outcome: what an auditor decides anew is what was decided here.
                 now = self._follower.now()
                 approved = self._authorise(order, now)
-                tasks = _tasks(approved, order.messages)
+                tasks = self._numbered(approved, _tasks(approved, order.messages))
             except SealwrightError as e:
                 decided.append((order, e))
                 continue
             self._remember_used(order.intent_index)
-            decided.append((order, (approved, now)))
+            decided.append((order, (approved, now, tasks)))
             for profile, task in zip(approved.profiles, tasks, strict=True):
                 name = profile.partition
                 if name not in shifts:
@@ -157,10 +174,21 @@ class Engine:
             if isinstance(what, SealwrightError):
                 answers.append(Signed(intent_index=order.intent_index, refusal=_refusal(what)))
             else:
-                approved, now = what
-                made = [next(results[profile.partition]) for profile in approved.profiles]
+                approved, now, tasks = what
+                made = [
+                    self._blocks.used(task, next(results[profile.partition]))
+                    for profile, task in zip(approved.profiles, tasks, strict=True)
+                ]
                 answers.append(self._outcome(order, approved, made, now))
         return tuple(answers)
+
+    def _numbered(self, approved: Approved, tasks: list[SigningTask]) -> list[SigningTask]:
+        """Give the tasks of stateful keys the blocks of this session."""
+        partitions = {t.public_key.fingerprint: p.partition for p, t in zip(approved.profiles, tasks, strict=True)}
+        blocks = {key: self._blocks.plan(partitions[key], key, count) for key, count in counts(tasks).items()}
+        if not blocks:
+            return tasks
+        return [replace(task, block=blocks.get(task.public_key.fingerprint)) for task in tasks]
 
     def _check_session(self, index: int) -> int:
         """This session is the newest, and the root in force lists its identity for log index ``index``.

@@ -1,6 +1,6 @@
 """What the signer needs from outside: a durable head, keystores, a clock, entropy."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -35,6 +35,8 @@ class SigningTask:
     public_key: PublicKey
     algorithm: Algorithm
     payload: bytes
+    block: tuple[int, int] | None = None
+    """The signature numbers, first and end, of which a stateful key takes one."""
 
 
 class Partition(Protocol):
@@ -42,6 +44,9 @@ class Partition(Protocol):
 
     def sign(self, tasks: Sequence[SigningTask]) -> Sequence[bytes | SealwrightError]:
         """Sign each task once, in order; a failure stands in the place of its signature."""
+
+    def counters(self) -> Mapping[str, tuple[int, int]]:
+        """Return of each stateful key, by fingerprint, the first number not taken and how many it has in its life."""
 
 
 class Clock(Protocol):

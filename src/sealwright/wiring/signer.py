@@ -10,6 +10,7 @@ from types import FrameType
 
 from sealwright.core.errors import SealwrightError, UnavailableError
 from sealwright.keystores.frames import Failure, Item
+from sealwright.keystores.numbers import Block
 from sealwright.keystores.secrets import read_secret
 from sealwright.keystores.worker_client import Worker
 from sealwright.outside import SystemClock, SystemEntropy
@@ -34,11 +35,18 @@ class WorkerPartition:
 
     def sign(self, tasks: Sequence[SigningTask]) -> Sequence[bytes | SealwrightError]:
         """Sign a batch in one frame."""
-        items = [Item(task.public_key.fingerprint, task.algorithm, task.payload) for task in tasks]
+        items = [
+            Item(task.public_key.fingerprint, task.algorithm, task.payload, Block(*task.block) if task.block else None)
+            for task in tasks
+        ]
         return [
             UnavailableError(made.message, code=made.code, hint=made.hint) if isinstance(made, Failure) else made
             for made in self._worker.sign(items)
         ]
+
+    def counters(self) -> Mapping[str, tuple[int, int]]:
+        """Ask the worker."""
+        return self._worker.counters()
 
 
 class Partitions(Mapping[str, Partition]):

@@ -1,0 +1,178 @@
+"""No signature number of a stateful key twice: not after a restart, an old keystore, a clone, a second signer."""
+
+import shutil
+
+import pytest
+from tests.keystores.conftest import PIN, TEMPLATE
+from tests.simulators.instance import Instance
+
+from sealwright.core import lms
+from sealwright.core.errors import Code
+from sealwright.core.keys import Algorithm, HssLmsPublicKey, PublicKey
+from sealwright.keystores.interface import Keystore
+from sealwright.keystores.numbers import Block
+from sealwright.keystores.opening import create_partition, open_ceremony, open_keystore
+
+HSS = Algorithm.HSS_LMS
+
+
+class StatefulPartition:
+    """A real partition of key files in this process, as the engine wants it."""
+
+    def __init__(self, uri: str) -> None:
+        self.uri = uri
+        self.store: Keystore | None = None
+        self.signed = 0
+        self.shift = 0
+        """What a keystore that lies adds to its block."""
+
+    def create(self, _algorithm):
+        ceremony = open_ceremony(self.uri, PIN)
+        public = ceremony.create_key("lms", HSS, 0, TEMPLATE, "sha256-n24-h5-w8").public_key
+        self.store = open_keystore(self.uri, PIN)
+        return public
+
+    def sign(self, tasks):
+        self.signed += len(tasks)
+        return [
+            self.store.sign(
+                t.public_key.fingerprint, t.algorithm, t.payload, t.block and Block(*(n + self.shift for n in t.block))
+            )
+            for t in tasks
+        ]
+
+    def counters(self):
+        return self.store.counters()
+
+
+class Case:
+    """An installation with a product whose key is stateful; its signer announces blocks as it needs them."""
+
+    def __init__(self, folder) -> None:
+        uri = f"files:{folder / 'p'}"
+        create_partition(uri, PIN)
+        self.folder = folder
+        self.partition = StatefulPartition(uri)
+        self.instance = Instance(start=False)
+        self.instance.partitions["lms-production"] = self.partition
+        self.instance.with_product("lms", algorithm=HSS)
+        self.instance.log_policy()
+        self.instance.start_signer()
+        profile = self.instance.sections["key-profile", "lms/production/1"]
+        self.key = PublicKey(profile.public_key)
+        self.seen: list[int] = []
+
+    def submission(self):
+        request = self.instance.make_request(b"small", product="lms")
+        return self.instance.vote(self.instance.submit(request, messages=(b"small",)), "ben", "cleo")
+
+    def sign(self) -> int:
+        """Sign; when a session with a block must be announced first, log it and ask again.  Return the number."""
+        index, result = self.instance.ask(self.submission())
+        answer = result.signed[0]
+        if answer.refusal is not None and answer.refusal.code is Code.SESSION_ENDED:
+            assert result.announcement is not None
+            self.announce(result)
+            index, result = self.instance.ask(self.submission())
+        outcome = self.instance.outcome_of(result)
+        self.instance.log_outcome(index, outcome)
+        (signature,) = self.instance.round(release=(index,)).released[0].signatures
+        self.key.verify(HSS, b"small", signature)
+        assert isinstance(self.key.key, HssLmsPublicKey)
+        (number,) = lms.leaf_indices(self.key.key.hss, signature)
+        self.seen.append(number)
+        return number
+
+    def announce(self, result) -> None:
+        self.instance.session = result.session
+        self.instance.log.append(self.instance.granting("session", result.announcement))
+        assert self.instance.catch_up().announcement is None
+
+    def restart(self) -> None:
+        self.instance.start_signer()
+
+
+@pytest.fixture
+def case(tmp_path):
+    return Case(tmp_path)
+
+
+def test_the_first_signature_needs_a_block_in_the_log_and_the_next_ones_use_it(case):
+    assert not case.instance.engine._follower.state.marks
+    assert [case.sign() for _ in range(3)] == [1, 2, 3]
+    assert case.instance.engine._follower.state.marks == {case.key.fingerprint: 9}
+
+
+def test_nothing_is_signed_before_the_block_is_in_the_log(case):
+    _, result = case.instance.ask(case.submission())
+    assert result.signed[0].refusal.code is Code.SESSION_ENDED
+    assert case.partition.signed == 0
+    _, result = case.instance.ask(case.submission())  # announced, not logged
+    assert result.signed[0].refusal.code is Code.SESSION_ENDED
+    assert case.partition.signed == 0
+
+
+def test_a_block_that_is_used_up_is_followed_by_another(case):
+    assert [case.sign() for _ in range(20)] == list(range(1, 21))
+
+
+def test_a_restart_burns_the_rest_of_the_block(case):
+    case.sign()
+    case.restart()
+    assert case.sign() == 9
+
+
+def test_an_old_copy_of_the_keystore_repeats_no_number(case):
+    case.sign()
+    shutil.copytree(case.folder / "p", case.folder / "old")
+    for _ in range(4):
+        case.sign()
+    shutil.rmtree(case.folder / "p")
+    shutil.copytree(case.folder / "old", case.folder / "p")
+    case.partition.store = open_keystore(case.partition.uri, PIN)
+    assert case.sign() == 6, "the signer that went on knows how far it was"
+    shutil.rmtree(case.folder / "p")
+    shutil.copytree(case.folder / "old", case.folder / "p")
+    case.partition.store = open_keystore(case.partition.uri, PIN)
+    case.restart()
+    assert case.sign() == 9, "and the log knows what no signer remembers"
+    assert len(set(case.seen)) == len(case.seen)
+
+
+def test_a_cloned_signer_with_a_cloned_keystore_ends_the_first_and_goes_on_above(case):
+    case.sign()
+    original, session = case.instance.engine, case.instance.session
+    shutil.copytree(case.folder / "p", case.folder / "clone")
+    clone = open_keystore(f"files:{case.folder / 'clone'}", PIN)
+    first_store, case.partition.store = case.partition.store, clone
+    case.restart()
+    assert case.sign() == 9
+    case.partition.store = first_store
+    case.instance.engine, case.instance.session = original, session
+    _, result = case.instance.ask(case.submission())
+    assert result.signed[0].refusal.code is Code.SESSION_ENDED
+    assert result.announcement is None, "an ended session does not come back with another block"
+
+
+def test_a_keystore_that_takes_a_number_outside_the_block_gets_nothing_out(case):
+    case.sign()
+    case.partition.shift = 8
+    _, result = case.instance.ask(case.submission())
+    assert '"failure":"state-exhausted"' in case.instance.outcome_of(result).document.decode()
+    case.partition.shift = 0
+    assert case.sign() > 9, "the rest of the block is burnt, and what was taken too"
+
+
+def test_a_key_that_is_used_up_is_refused_for_good(case):
+    while True:
+        index, result = case.instance.ask(case.submission())
+        refusal = result.signed[0].refusal
+        if refusal and refusal.code is Code.STATE_EXHAUSTED:
+            break
+        if refusal:
+            case.announce(result)
+        else:
+            case.instance.log_outcome(index, case.instance.outcome_of(result))
+            case.instance.round(release=(index,))
+    assert case.partition.signed == 31
+    assert case.instance.round().announcement is None
