@@ -254,6 +254,32 @@ def test_a_name_with_unit_address_shadows_another(signed: bytes, path: str) -> N
 
 
 @pytest.mark.parametrize(
+    ("name", "refusal"),
+    [("f@keroot", "holds '@', which U-Boot refuses"), ("fakeroot", NOT_SIGNED_BY_A_TRUSTED_KEY)],
+)
+def test_the_genuine_tree_moves_below_a_fake_root(signed: bytes, name: str, refusal: str) -> None:
+    """vboot_evil: whoever matches paths loosely verifies the genuine nodes and boots the others."""
+    evil = with_other_kernel(signed)
+    parts = [signed[start:stop] for start, stop in (extent(signed, path) for path in ("/images", "/configurations"))]
+    fake = inserted(evil, (node_of(evil, "/images").start, encode_node(name, b"".join(parts))))
+    with pytest.raises((FormatError, VerificationError), match=refusal):
+        verify(fake)
+    assert not uboot.boot(fake, anchor()).kernel_ran
+
+
+def test_the_configuration_gets_a_genuine_twin_below_it(signed: bytes) -> None:
+    """vboot_forge: the signed nodes stay in the file, at a path that only the file's own list of nodes names."""
+    start, stop = extent(signed, "/images/kernel-1")
+    swapped = with_other_kernel(signed)
+    twin = inserted(swapped, (node_of(swapped, "/images/kernel-1").end, encode_node("twin", signed[start:stop])))
+    with pytest.raises(VerificationError, match=NOT_SIGNED_BY_A_TRUSTED_KEY):
+        verify(twin)
+    boot = uboot.boot(twin, anchor())
+    assert "Failed to verify required signature 'key-dev'" in boot.console
+    assert not boot.kernel_ran
+
+
+@pytest.mark.parametrize(
     "reference", [b"/configurations/conf-1\0", b"../images/kernel-1\0", b"\0", b"kernel-1", b"kernel-1\0\xff"]
 )
 def test_a_reference_leaves_the_images(tmp_path: Path, reference: bytes) -> None:

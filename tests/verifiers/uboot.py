@@ -23,8 +23,10 @@ UBOOT_RISCV64 = Path("/usr/lib/u-boot/qemu-riscv64/u-boot.bin")
 OPENSBI = Path("/usr/share/qemu/opensbi-riscv64-generic-fw_dynamic.bin")
 LOAD_ADDRESS = 0x48000000
 LOAD_ADDRESS_RISCV64 = 0x88000000
+FIRST_STAGE_LOAD_ADDRESS = 0x80200000  # CONFIG_SPL_LOAD_FIT_ADDRESS
 MARKER = "SEALWRIGHT-KERNEL-RUNNING"
 PROMPT = "=> "
+AUTOBOOT = b"stop autoboot"
 TIMEOUT_SECONDS = 120
 
 
@@ -156,11 +158,47 @@ def boot(fit: bytes, dtb: bytes, command: str = "", machine: Machine = STOCK_ARM
                 qemu.kill()
 
 
-def _converse(qemu: subprocess.Popen[bytes], command: str) -> str:
+def boot_chain(first: bytes, fit: bytes, dtb: bytes) -> Boot:
+    """Let the first stage (riscv64) load OpenSBI and U-Boot from ``first``; that U-Boot boots ``fit``."""
+    machine = VERIFYING_RISCV64
+    with tempfile.TemporaryDirectory() as folder:
+        images = {FIRST_STAGE_LOAD_ADDRESS: first, machine.load_address: fit}
+        arguments = [require_tool(machine.qemu), "-M", "virt", *machine.options]
+        arguments += ["-bios", str(built(Build.RISCV64_SPL)), "-dtb", f"{folder}/control.dtb"]
+        Path(folder, "control.dtb").write_bytes(dtb)
+        for address, image in images.items():
+            path = Path(folder, f"{address:x}.itb")
+            path.write_bytes(image)
+            arguments += ["-device", f"loader,file={path},addr={address:#x},force-raw=on"]
+        with subprocess.Popen(
+            arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        ) as qemu:
+            try:
+                first_said = _first_stage(qemu)
+                if AUTOBOOT not in first_said:
+                    return Boot(first_said.decode("ascii", "replace"))
+                assert qemu.stdin is not None
+                qemu.stdin.write(b"\r")
+                qemu.stdin.flush()
+                said = _converse(qemu, f"bootm {machine.load_address:#x}", is_stopped=True)
+                return Boot(first_said.decode("ascii", "replace") + said)
+            finally:
+                qemu.kill()
+
+
+def _first_stage(qemu: subprocess.Popen[bytes]) -> bytes:
+    said = b""
+    while AUTOBOOT not in said and b"### ERROR ###" not in said:
+        said += _more(qemu)
+    return said
+
+
+def _converse(qemu: subprocess.Popen[bytes], command: str, *, is_stopped: bool = False) -> str:
     """Stop the autoboot, type the command; done when QEMU ends or the prompt comes back."""
     assert qemu.stdin is not None
     said, read = b"", 0
-    for awaited, answer in ((b"stop autoboot", "\r"), (PROMPT.encode(), f"{command}\r"), (command.encode(), "")):
+    steps = ((AUTOBOOT, "\r"), (PROMPT.encode(), f"{command}\r"), (command.encode(), ""))
+    for awaited, answer in steps[1:] if is_stopped else steps:
         while awaited not in said[read:]:
             said += _more(qemu)
         read = said.index(awaited, read) + len(awaited)
