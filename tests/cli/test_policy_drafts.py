@@ -1,6 +1,9 @@
 """Drafts of a policy: what would be refused later is refused at once, and whoever signs sees what changes."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -222,6 +225,22 @@ def test_check_show_propose_and_sign_show_before_and_after(terminal):
     said = terminal.run("ada", "policy", "sign", digest)
     assert "\n".join(lines) in said.out, "what is to be signed is shown before it is"
     assert said.code == REFUSED
+
+
+@pytest.mark.parametrize("answer", ["n", "y"])
+def test_at_a_terminal_it_asks_before_it_signs(terminal, answer):
+    terminal.good("root-a", "product", "change", "router", "--environment", "production", "--member-state", "AT")
+    before = len(terminal.good("root-a", "policy", "show", "--json").json["proposals"])
+    master, slave = os.openpty()
+    command = [sys.executable, "-m", "sealwright.cli", "policy", "propose"]
+    with subprocess.Popen(command, stdin=slave, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as asked:
+        os.write(master, f"{answer}\n".encode())
+        out, err = asked.communicate(timeout=30)
+    os.close(master)
+    os.close(slave)
+    assert "+ member states: AT" in err.partition("sign this as the next policy?")[0]
+    after = len(terminal.good("root-a", "policy", "show", "--json").json["proposals"])
+    assert (asked.returncode, bool(out.strip()), after - before) == ((0, True, 1) if answer == "y" else (130, False, 0))
 
 
 def test_a_discarded_draft_is_named_kept_and_taken_up_again(terminal):

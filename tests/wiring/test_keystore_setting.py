@@ -5,6 +5,7 @@ import subprocess
 from dataclasses import replace
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 from tests.conftest import require_tool
 from tests.simulators.live import Live
 from tests.simulators.softhsm import SoftHsm
@@ -104,6 +105,19 @@ def test_key_files_are_the_default_and_a_half_made_partition_is_no_obstacle(tmp_
     assert profile.grade is KeyGrade.SOFTWARE
     assert made.partitions["router-test"].uri == f"files:{made.keys}/router-test"
     assert ceremony.ensure_partition(made, "router-test") is made
+
+
+@pytest.mark.parametrize("place", ["files", "token"])
+def test_a_key_imported_twice_is_there_once_and_signs(tmp_path, hsm, place):
+    text = "files" if place == "files" else f"pkcs11:module-path={hsm.module_path}"
+    made = installation(tmp_path / "live", ceremony.keystore_setting(text))
+    made = ceremony.ensure_partition(made, "router-production")
+    key = ec.generate_private_key(ec.SECP256R1())
+    first = ceremony.import_key(made, order("router/production/2019"), key, ())
+    again = ceremony.import_key(made, order("router/production/2020"), key, ())
+    assert (first.public_key, first.grade) == (again.public_key, again.grade)
+    assert again.grade is KeyGrade.SOFTWARE
+    PublicKey(again.public_key).verify(again.algorithm, hashlib.sha256(b"image").digest(), signature_of(made, again))
 
 
 @pytest.mark.parametrize(
