@@ -3,8 +3,9 @@
 import shutil
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from tests.keystores.conftest import PIN, TEMPLATE
-from tests.simulators.instance import Instance
+from tests.simulators.instance import Instance, MemoryHeads
 
 from sealwright.core import lms
 from sealwright.core.errors import Code
@@ -12,6 +13,7 @@ from sealwright.core.keys import Algorithm, HssLmsPublicKey, PublicKey
 from sealwright.keystores.interface import Keystore
 from sealwright.keystores.numbers import Block
 from sealwright.keystores.opening import create_partition, open_ceremony, open_keystore
+from sealwright.policy import documents as d
 
 HSS = Algorithm.HSS_LMS
 
@@ -176,3 +178,33 @@ def test_a_key_that_is_used_up_is_refused_for_good(case):
             case.instance.round(release=(index,))
     assert case.partition.signed == 31
     assert case.instance.round().announcement is None
+
+
+def test_of_two_signers_that_announce_at_once_one_announces_again_above(case):
+    instance, other = case.instance, Ed25519PrivateKey.generate()
+    second = d.SignerIdentity(id="signer-2", key=other.public_key().public_bytes_raw(), valid_from=0)
+    instance.log_root(instance.next_root(signers=(*instance.root.signers, second)))
+    instance.log_policy()
+    instance.start_signer()
+    engines = {"signer-1": instance.engine, "signer-2": instance.new_engine(heads=MemoryHeads(), identity=other,
+                                                                            signer_id="signer-2")}  # fmt: skip
+    sessions = {"signer-1": instance.session}
+    result = instance.catch_up(engines["signer-2"])
+    sessions["signer-2"] = result.session
+    instance.log.append(instance.granting("session", result.announcement))
+    announced = {}
+    for name, engine in engines.items():  # both need a block, neither has seen the other's
+        submission = case.submission()
+        index = instance.log.append(instance.make_intent(submission, signer=name, session=sessions[name]))
+        instance.catch_up(engine)
+        announced[name] = instance.catch_up(engine, sign=(instance.order(submission, index),))
+        assert announced[name].signed[0].refusal.code is Code.SESSION_ENDED
+    for result in announced.values():
+        instance.log.append(instance.granting("session", result.announcement))
+    assert instance.catch_up(engines["signer-1"]).announcement is None
+    again = instance.catch_up(engines["signer-2"])
+    assert again.session != announced["signer-2"].session, "its block was marked already"
+    instance.log.append(instance.granting("session", again.announcement))
+    assert instance.catch_up(engines["signer-2"]).announcement is None
+    assert engines["signer-1"]._blocks._open[case.key.fingerprint] == [1, 9]
+    assert engines["signer-2"]._blocks._open[case.key.fingerprint] == [9, 17]

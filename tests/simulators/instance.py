@@ -538,11 +538,15 @@ class Instance:
     # -- the signer and its rounds
 
     def new_engine(
-        self, *, heads: MemoryHeads | None = None, identity: ed25519.Ed25519PrivateKey | None = None
+        self,
+        *,
+        heads: MemoryHeads | None = None,
+        identity: ed25519.Ed25519PrivateKey | None = None,
+        signer_id: str = "signer-1",
     ) -> Engine:
         follower = Follower(instance=self.instance, origin=self.log.origin, heads=heads or self.heads, clock=self.clock)
         return Engine(
-            signer_id="signer-1",
+            signer_id=signer_id,
             identity=identity or self.identity,
             follower=follower,
             partitions=self.partitions,
