@@ -12,7 +12,8 @@ packages="python3-venv openssh-client openssl gnutls-bin
   gcc make libc6-dev bc bison flex libssl-dev libgnutls28-dev uuid-dev dpkg-dev
   gcc-aarch64-linux-gnu gcc-riscv64-linux-gnu
   ovmf qemu-system-x86 gnu-efi binutils
-  efitools systemd systemd-boot-efi linux-image-cloud-amd64 busybox-static"
+  efitools systemd systemd-boot-efi linux-image-cloud-amd64 busybox-static
+  srecord dfu-util"
 
 missing=""
 for package in $packages; do

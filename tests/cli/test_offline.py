@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import struct
 import subprocess
 import sys
 from dataclasses import dataclass, replace
@@ -346,6 +347,20 @@ def test_inspect_tells_programs_the_same(tmp_path, capsys):
     assert run("inspect", path, "--json") == 0
     shown = json.loads(capsys.readouterr().out)
     assert (shown["format"], shown["covered"], shown["uncovered"]) == ("raw", [{"start": 0, "stop": 5}], [])
+
+
+def test_inspect_writes_the_content_that_a_signature_covers_but_over_no_file(tmp_path, capsys):
+    path, content = tmp_path / "f.hex", tmp_path / "content"
+    path.write_bytes(b":0400100064617461 52\n:00000001FF\n".replace(b" ", b""))
+    assert run("inspect", path, "--content", content) == 0
+    assert content.read_bytes().endswith(b"SEG " + struct.pack(">QQ", 16, 4) + b"data")
+    assert run("inspect", path, "--content", content) == 78
+    assert "exists already" in capsys.readouterr().err
+    window = ["--option", "profile=flat", "--option", "base=8", "--option", "size=0x10", "--option", "fill=0xff"]
+    assert run("inspect", path, "--content", tmp_path / "flat", *window) == 0
+    assert (tmp_path / "flat").read_bytes() == b"data".rjust(12, b"\xff").ljust(16, b"\xff")
+    assert run("inspect", path, "--format", "raw", "--content", tmp_path / "none") == 78
+    assert "covers parts of the file itself" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("data", [b"", b"\0", b"MZ", b"\xd0\x0d\xfe\xed", b"\x3d\xb8\xf3\x96", os.urandom(999)])

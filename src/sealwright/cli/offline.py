@@ -10,7 +10,7 @@ from sealwright.cli.lean import Parser
 from sealwright.cli.output import UsageError, iso, note, show, show_json, show_table, utc
 from sealwright.client.files import FileSource
 from sealwright.client.images import choose_format
-from sealwright.client.offline import VerifiedFile, check_expected, load_trust, verify_file
+from sealwright.client.offline import VerifiedFile, check_expected, load_trust, verify_file, write_content
 from sealwright.core.images import Range
 from sealwright.core.keys import PublicKey
 from sealwright.evidence.bundle import EVIDENCE_SUFFIX
@@ -67,9 +67,16 @@ def inspect(arguments: Sequence[str]) -> None:
     parser = Parser("inspect", "Say what an image is, what a signature covers, and which signatures it carries.")
     parser.add_argument("image", metavar="IMAGE", type=Path)
     parser.add_argument("--format", metavar="NAME", help=f"one of {', '.join(FORMATS)}; by default it is detected")
+    parser.add_argument("--content", metavar="FILE", type=Path, help="write the bytes that a signature covers to FILE")
+    parser.add_argument(
+        "--option", metavar="NAME=VALUE", action="append", default=[], help="with --content: as for `sign`"
+    )
     chosen = parser.parse_args(arguments)
     with FileSource(chosen.image) as source:
-        inspection = choose_format(source, chosen.format).inspect(source)
+        image_format = choose_format(source, chosen.format)
+        inspection = image_format.inspect(source)
+        if chosen.content:
+            write_content(image_format, source, chosen.option, chosen.content)
     if chosen.json:
         show_json(_inspection_json(chosen.image, inspection))
     else:

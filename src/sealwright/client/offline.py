@@ -1,7 +1,7 @@
 """What is done without any server: reading trust and evidence files, verifying an image with its evidence."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -14,7 +14,7 @@ from sealwright.core.errors import Code, ConfigurationError, FormatError, Verifi
 from sealwright.core.patches import Patch
 from sealwright.evidence.bundle import EVIDENCE_SUFFIX, MAX_EVIDENCE_BYTES, Evidence, TrustFile
 from sealwright.evidence.verify import VerifiedEvidence, verify_evidence
-from sealwright.formats.interface import Format
+from sealwright.formats.interface import Format, HasContent
 
 if TYPE_CHECKING:
     from sealwright.evidence.history import History
@@ -87,6 +87,23 @@ def verify_file(
     if history:
         notes += history.notes(record, verified.approved)
     return VerifiedFile(verified=verified, evidence=evidence or beside, notes=notes, history=history)
+
+
+def write_content(image_format: Format, image: FileSource, options: Sequence[str], destination: Path) -> None:
+    """Write the bytes that a signature with these options covers, for other people's verifiers."""
+    from sealwright.client.options import check_known, parse_options  # noqa: PLC0415 - seldom, and inspect starts fast
+    from sealwright.client.outputs import Outputs  # noqa: PLC0415
+
+    if not isinstance(image_format, HasContent):
+        raise ConfigurationError(
+            f"a signature of {image_format.name} covers parts of the file itself",
+            setting="content",
+            hint="`sealwright inspect` lists them",
+        )
+    check_known([image_format], options)
+    with Outputs() as outputs:
+        outputs.write(destination, image_format.content(image, parse_options(image_format, options)))
+        outputs.publish()
 
 
 def _history(evidence: Evidence, trust: TrustFile, directory: Path) -> "History":

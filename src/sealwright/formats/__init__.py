@@ -1,7 +1,7 @@
 """Firmware formats: one pure module each.  This list is what is supported."""
 
 from sealwright.core.images import ByteSource
-from sealwright.formats import esp32, fit, mcuboot, pe, raw, uefi_capsule, uefi_variable
+from sealwright.formats import dfu, dfuse, esp32, fit, ihex, mcuboot, pe, raw, srec, uefi_capsule, uefi_variable, uf2
 from sealwright.formats.interface import Format
 
 FORMATS: dict[str, Format] = {
@@ -11,6 +11,11 @@ FORMATS: dict[str, Format] = {
     uefi_variable.name: uefi_variable,
     mcuboot.name: mcuboot,
     esp32.name: esp32,
+    ihex.name: ihex,
+    srec.name: srec,
+    uf2.name: uf2,
+    dfu.name: dfu,
+    dfuse.name: dfuse,
     raw.name: raw,  # last: it claims no image, it takes what is left
 }
 

@@ -5,9 +5,9 @@ it never sees a private key, a clock or a file.  ``prepare`` called again with t
 gives the same slots: that is how approvers, auditors and the evidence check what was signed.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from sealwright.core.errors import Code, FormatError
 from sealwright.core.images import ByteSource, Message, Range
@@ -126,6 +126,14 @@ class TargetProfile:
             code=Code.TARGET_CANNOT_VERIFY,
             hint=f"it accepts: {', '.join(could) or 'nothing'}",
         )
+
+
+@runtime_checkable
+class HasContent(Protocol):
+    """A format whose signature covers bytes that are not ranges of the image; a plain module satisfies it."""
+
+    def content(self, image: ByteSource, options: Mapping[str, Any]) -> Iterator[bytes]:
+        """Yield the bytes that a signature with these options covers; ``signing_time`` may be left out."""
 
 
 class Format(Protocol):

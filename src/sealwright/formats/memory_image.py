@@ -13,7 +13,7 @@ from itertools import pairwise
 from sealwright.core.errors import Code, FormatError
 from sealwright.core.images import CHUNK_BYTES
 
-MAGIC = b"sealwright memory image 1\n"
+MAGIC = b"Sealwright memory image 1\n"
 SEGMENT = struct.Struct(">4sQQ")  # tag, address, length; the data follows
 NUMBER = struct.Struct(">4sQ")  # tag, value
 MAX_DATA_BYTES = 64 << 20
@@ -119,15 +119,14 @@ class _Piece:
 class Builder:
     """Collects data in the order of a file; ``segments`` sorts it and refuses overlaps."""
 
-    limit_bytes: int = MAX_DATA_BYTES
     _pieces: list[_Piece] = field(default_factory=list)
     _size: int = 0
 
     def add(self, address: int, data: bytes | bytearray, at: int) -> None:
         """Add bytes found at file offset ``at``."""
         self._size += len(data)
-        if self._size > self.limit_bytes:
-            raise FormatError(f"more than {self.limit_bytes} bytes of data", at=at, code=Code.UNSUPPORTED_IMAGE)
+        if self._size > MAX_DATA_BYTES:
+            raise FormatError(f"more than {MAX_DATA_BYTES} bytes of data", at=at, code=Code.UNSUPPORTED_IMAGE)
         last = self._pieces[-1] if self._pieces else None
         if last and last.address + len(last.data) == address:
             last.data += data

@@ -1,7 +1,7 @@
 """Motorola S-records read strictly: every record is checked, and nothing is taken that two loaders could read apart.
 
 Refused: unknown record types, wrong checksums, lengths and counts, overlaps, a header that is not first, no termination
-record or one narrower than an address, anything but blanks behind it.
+record, anything but blanks behind it.
 Reference: Motorola, "M68000 Family Programmer's Reference Manual" (1992), appendix C.
 """
 
@@ -11,7 +11,7 @@ from sealwright.core.errors import FormatError
 from sealwright.core.images import ByteSource
 from sealwright.formats import hex_lines
 from sealwright.formats.hex_lines import Lines
-from sealwright.formats.memory_image import Builder, Entry, MemoryImage
+from sealwright.formats.memory_image import ADDRESS_END, Builder, Entry, MemoryImage
 
 DATA = {b"S1": 2, b"S2": 3, b"S3": 4}
 """Record type to bytes of address."""
@@ -34,11 +34,11 @@ class Contents:
 
 
 class _Reader:
-    """The state between records: what came already, and the widest address."""
+    """The state between records: what came already."""
 
     def __init__(self, image: ByteSource) -> None:
         self.lines, self.memory = Lines(image), Builder()
-        self.header, self.header_stop, self.records, self.widest, self.is_counted = b"", 0, 0, 2, False
+        self.header, self.header_stop, self.records, self.is_counted = b"", 0, 0, False
 
     def read(self) -> Contents:
         while True:
@@ -50,7 +50,7 @@ class _Reader:
                 raise FormatError("no termination record: the file is cut", at=at)
             kind, address, data = self._parse(line, at)
             if kind in TERMINATIONS:
-                entry = self._terminate(kind, address, data, at)
+                entry = self._terminate(address, data, at)
                 break
             self._record(kind, address, data, at)
         self.lines.check_end()
@@ -80,7 +80,7 @@ class _Reader:
             return False
         address = int.from_bytes(rows.raw[2:head], "big")
         self.memory.add(address, hex_lines.payload(rows, count, head, 1), self.lines.offset)
-        self.widest, self.records = max(self.widest, address_bytes), self.records + count
+        self.records += count
         self.lines.skip(count)
         return True
 
@@ -115,11 +115,11 @@ class _Reader:
             raise self.lines.error("data record behind the count of data records", at)
         elif not data:
             raise self.lines.error("data record without data", at)
-        elif address + len(data) > 1 << 8 * DATA[kind]:
-            raise self.lines.error(f"data at {address:#x} goes beyond the last address of {kind.decode()}", at)
+        elif address + len(data) > ADDRESS_END:
+            raise self.lines.error(f"data at {address:#x} goes beyond the last address", at)
         else:
             self.memory.add(address, data, at)
-            self.widest, self.records = max(self.widest, DATA[kind]), self.records + 1
+            self.records += 1
 
     def _count(self, count: int, data: bytes, at: int) -> None:
         if self.is_counted or data:
@@ -128,12 +128,11 @@ class _Reader:
             raise self.lines.error(f"count of data records is {count}, there are {self.records}", at)
         self.is_counted = True
 
-    def _terminate(self, kind: bytes, address: int, data: bytes, at: int) -> Entry | None:
+    def _terminate(self, address: int, data: bytes, at: int) -> Entry | None:
         if data:
             raise self.lines.error("termination record with data", at)
-        if TERMINATIONS[kind] < self.widest:
-            raise self.lines.error(f"termination record {kind.decode()} is narrower than the addresses before", at)
-        # A termination record always has an address; zero is how tools say that they know none.
+        # Its width says nothing: srec_cat ends S3 records with S9.  It always has an address; zero is how tools say
+        # that they know none.
         return Entry(kind="linear", value=address) if address else None
 
 

@@ -10,7 +10,7 @@ ANY = TargetProfile(name="any", description="No device is named: the format's ow
 OPENSSL_3_0 = TargetProfile(
     name="openssl-3.0",
     description="`openssl cms -verify` of Debian 12.",
-    formats=frozenset({"raw"}),
+    formats=frozenset({"raw", "intel-hex", "s-record", "uf2", "dfu", "dfuse"}),
     algorithms=CLASSICAL - {Algorithm.ED25519},  # it says "invalid digest"
 )
 GNUTLS_3_7 = TargetProfile(

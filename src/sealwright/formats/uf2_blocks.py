@@ -26,6 +26,7 @@ REFUSED_FLAGS = {
     0x8000: "carries extension tags",
 }
 MAX_FAMILIES = 64
+MAX_FILE_BYTES = 128 << 20
 BLOCKS_AT_ONCE = 2048
 ZEROS = bytes(DATA_BYTES)
 
@@ -72,6 +73,8 @@ def read(image: ByteSource) -> Contents:
     """Read a UF2 file; ``FormatError`` names the block and the offset of what is wrong."""
     if image.size == 0 or image.size % BLOCK.size:
         raise FormatError(f"{image.size} bytes are no whole number of {BLOCK.size}-byte blocks", at=image.size)
+    if image.size > MAX_FILE_BYTES:
+        raise FormatError(f"{image.size} bytes, at most {MAX_FILE_BYTES} are read", code=Code.UNSUPPORTED_IMAGE)
     families: dict[int | None, Family] = {}
     sizes: set[int] = set()
     for index, fields in enumerate(_blocks(image)):
