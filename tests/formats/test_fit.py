@@ -230,12 +230,38 @@ def test_inspect_tells_what_it_is(signed: bytes) -> None:
     assert found.facts["default configuration"] == "conf-1"
     assert found.facts["configuration conf-1"] == "none: kernel kernel-1, fdt fdt-1"
     assert found.facts["signature conf-1/signature-1"] == "signed, sha256,rsa2048 by key dev"
-    image = found.facts["image kernel-1"]
-    assert "kernel-1, kernel, arm64, linux, none; load 0x44000000; entry 0x44000000; 4096 bytes at " in image
-    assert "covered through the hash, not by the signature; sha256 " in image
+    assert found.facts["keys of every configuration"] == "dev"
+    image = {name: fact for name, fact in found.facts.items() if name.startswith("image kernel-1")}
+    data = load(MemorySource(signed)).images["kernel-1"]
+    assert image == {
+        "image kernel-1": "kernel-1, kernel, arm64, linux, none",
+        "image kernel-1 load": "0x44000000",
+        "image kernel-1 entry": "0x44000000",
+        "image kernel-1 data": f"4096 bytes at {data.data.start:#x} by data",
+        "image kernel-1 hash-1": f"sha256 {data.hashes[0].value.hex()}",
+        "image kernel-1 covered": "through the hash, by the signatures of the configurations that refer to it",
+    }
     assert [(s.name, s.algorithm, s.signer) for s in found.signatures] == [
         ("conf-1/signature-1", "sha256,rsa2048", "dev")
     ]
+
+
+def test_inspect_says_which_images_no_signature_can_cover(tmp_path: Path) -> None:
+    parts = (kernel(hashes=("crc32",)), devicetree(), devicetree("fdt-2"))
+    facts = fit.inspect(MemorySource(Recipe(parts=parts).build(tmp_path))).facts
+    assert facts["image kernel-1 covered"] == "no: none of its hashes protects its data"
+    assert facts["image fdt-2 covered"] == "no: no configuration refers to it"
+    assert facts["image fdt-1 covered"].startswith("through the hash")
+
+
+def test_inspect_names_the_keys_that_signed_every_configuration(tmp_path: Path) -> None:
+    names = {f"conf-{n}": {"kernel": ["kernel-1"], "fdt": ["fdt-1"]} for n in (1, 2)}
+    image = Recipe(configurations=names).build(tmp_path)
+    first = sign(image, configurations=["conf-1"])
+    assert fit.inspect(MemorySource(first)).facts["keys of every configuration"] == "none"
+    both = fit.inspect(MemorySource(sign(first, signer(Algorithm.RSA_PSS_SHA256), configurations=["conf-2"])))
+    assert both.facts["keys of every configuration"] == "dev"
+    assert both.facts["signature conf-2/signature-1"] == "signed, sha256,rsa2048 (pss) by key dev"
 
 
 def test_inspect_pins_what_nothing_covers(signed: bytes, external: bytes) -> None:
@@ -269,7 +295,12 @@ def test_signing_replaces_nothing_but_the_header(unsigned: bytes, signed: bytes)
     assert (header.offset, len(header.old), len(header.new)) == (0, 40, 40)
     assert all(edit.old == b"" for edit in others)
     before, after = (fit.inspect(MemorySource(image)).facts for image in (unsigned, signed))
-    assert {name: fact for name, fact in after.items() if not name.startswith("signature")} == before
+    signatures = ("signature ", "keys of ")
+    rest = [
+        {name: fact for name, fact in facts.items() if not name.startswith(signatures)} for facts in (before, after)
+    ]
+    assert rest[0] == rest[1]
+    assert (before["signature conf-1"], before["keys of every configuration"]) == ("none", "none")
 
 
 def test_a_flip_is_refused_wherever_inspect_says_covered(signed: bytes, external: bytes) -> None:

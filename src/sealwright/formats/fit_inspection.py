@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from sealwright.core.images import ByteSource, Range, uncovered
 from sealwright.formats.fdt import HEADER, Node, Tag, Token
+from sealwright.formats.fit_algorithms import shown
 from sealwright.formats.fit_contents import FORMAT_NAME, Configuration, Fit, Image, load
 from sealwright.formats.fit_regions import EXCLUDED_PROPERTIES, Regions, hashed_strings, merged
 from sealwright.formats.interface import ExistingSignature, Inspection
@@ -26,7 +27,7 @@ def inspect(image: ByteSource) -> Inspection:
         signatures=tuple(
             ExistingSignature(
                 name=f"{configuration.name}/{node.name}",
-                algorithm=_shown(fit, node, "algo"),
+                algorithm=_algorithm(fit, node),
                 signer=_shown(fit, node, "key-name-hint"),
             )
             for configuration, node in _signed(fit)
@@ -59,27 +60,53 @@ def _covered(fit: Fit) -> tuple[Range, ...]:
 def _facts(fit: Fit) -> Iterator[tuple[str, str]]:
     yield "description", _shown(fit, fit.tree.root, "description")
     yield "default configuration", fit.default or "none"
+    yield "keys of every configuration", ", ".join(_common_keys(fit)) or "none"
+    referred = {image.name for configuration in fit.configurations.values() for image in configuration.images}
     for image in fit.images.values():
-        yield f"image {image.name}", "; ".join(_image_facts(fit, image))
+        yield from _image_facts(fit, image, is_referred=image.name in referred)
     for configuration in fit.configurations.values():
         references = ", ".join(f"{name} {image.name}" for name, image in configuration.references)
         yield f"configuration {configuration.name}", f"{_shown(fit, configuration.node, 'description')}: {references}"
+        if not configuration.signature_nodes:
+            yield f"signature {configuration.name}", "none"
         for node in configuration.signature_nodes:
             state = "signed" if "value" in node.properties else "template, not signed"
-            names = f"{_shown(fit, node, 'algo')} by key {_shown(fit, node, 'key-name-hint')}"
+            names = f"{_algorithm(fit, node)} by key {_shown(fit, node, 'key-name-hint')}"
             yield f"signature {configuration.name}/{node.name}", f"{state}, {names}"
 
 
-def _image_facts(fit: Fit, image: Image) -> Iterator[str]:
-    kinds = ("description", "type", "arch", "os", "compression")
-    yield ", ".join(_shown(fit, image.node, name) for name in kinds if name in image.node.properties)
+def _common_keys(fit: Fit) -> list[str]:
+    """Return the names of the keys whose signature each configuration carries: what a device may require."""
+    signed = [
+        {_shown(fit, node, "key-name-hint") for node in configuration.signature_nodes if "value" in node.properties}
+        for configuration in fit.configurations.values()
+    ]
+    return sorted(set.intersection(*signed))
+
+
+def _image_facts(fit: Fit, image: Image, *, is_referred: bool) -> Iterator[tuple[str, str]]:
+    label, kinds = f"image {image.name}", ("description", "type", "arch", "os", "compression")
+    yield label, ", ".join(_shown(fit, image.node, name) for name in kinds if name in image.node.properties)
     for name in ("load", "entry"):
         if name in image.node.properties:
-            yield f"{name} 0x{fit.tree.value(image.node.properties[name])[:8].hex()}"
-    size = image.data.stop - image.data.start
-    yield f"{size} bytes at {image.data.start:#x} by {image.placed_by}, covered through the hash, not by the signature"
+            yield f"{label} {name}", f"0x{fit.tree.value(image.node.properties[name])[:8].hex()}"
+    yield f"{label} data", f"{image.data.stop - image.data.start} bytes at {image.data.start:#x} by {image.placed_by}"
     for item in image.hashes:
-        yield f"{item.algorithm}{' (ignored by U-Boot)' if item.is_ignored else ''} {item.value.hex()}"
+        ignored = " (ignored by U-Boot)" if item.is_ignored else ""
+        yield f"{label} {item.node.name}", f"{item.algorithm}{ignored} {item.value.hex()}"
+    yield f"{label} covered", _coverage(image, is_referred=is_referred)
+
+
+def _coverage(image: Image, *, is_referred: bool) -> str:
+    if not is_referred:
+        return "no: no configuration refers to it"
+    if not any(item.protects for item in image.hashes):
+        return "no: none of its hashes protects its data"
+    return "through the hash, by the signatures of the configurations that refer to it"
+
+
+def _algorithm(fit: Fit, node: Node) -> str:
+    return shown(_shown(fit, node, "algo"), _shown(fit, node, "padding") if "padding" in node.properties else None)
 
 
 def _shown(fit: Fit, node: Node, name: str) -> str:
