@@ -198,13 +198,15 @@ def test_a_stripped_signature_is_refused(tmp_path: Path, algorithm: Algorithm) -
         verify(erased, by)
 
 
-def test_one_wrong_block_spoils_the_image_although_a_right_one_is_there() -> None:
-    """espsecure and the chip are content with one right block; who put the other there is to be asked."""
+def test_one_wrong_block_spoils_the_image_although_espsecure_is_content_with_the_right_one(tmp_path: Path) -> None:
+    """So is the chip; who put the other one there is to be asked."""
     by, second = key_of(P256), key_of(P256, "second")
     image = sign(application(), by, second)
     at = SECTOR + BLOCK
+    bad = with_right_crc(flipped(image, at + 120), at)
+    assert espsecure.ACCEPTED in espsecure.verify(tmp_path, bad, by.public_key)
     with pytest.raises(VerificationError, match="signature does not verify"):
-        verify(with_right_crc(flipped(image, at + 120), at), by)
+        verify(bad, by)
     with pytest.raises(VerificationError, match="image digest in a signature block differs"):
         verify(with_right_crc(flipped(image, at + 10), at), by)
 
@@ -263,12 +265,25 @@ def test_any_block_with_a_right_crc_is_parsed_or_refused(body: bytes, version: t
         esp32_blocks.parse_sector(sector, 0)
 
 
-def test_montgomery_values_that_are_not_those_of_the_key_are_refused() -> None:
-    """A chip would use them for its arithmetic; espsecure does not look at them."""
+def test_montgomery_values_that_are_not_those_of_the_key_are_refused_although_espsecure_overlooks_them(
+    tmp_path: Path,
+) -> None:
+    """A chip would use them for its arithmetic."""
     by, image = key_of(RSA), signed(RSA)
     for at in (SECTOR + 424, SECTOR + 810):
+        bad = with_right_crc(flipped(image, at), SECTOR)
+        assert espsecure.ACCEPTED in espsecure.verify(tmp_path, bad, by.public_key)
         with pytest.raises(FormatError, match="Montgomery values in a signature block are not those of its key"):
-            verify(with_right_crc(flipped(image, at), SECTOR), by)
+            verify(bad, by)
+
+
+def test_blocks_of_two_algorithms_are_refused_although_espsecure_writes_them(tmp_path: Path) -> None:
+    makers = [key_of(RSA), key_of(P256)]
+    mixed = espsecure.sign(tmp_path, application(), *(by.private_file(tmp_path) for by in makers))
+    assert espsecure.ACCEPTED in espsecure.verify(tmp_path, mixed, makers[0].public_key)
+    assert "AssertionError" in espsecure.verify(tmp_path, mixed, makers[1].public_key), "it stumbles over its own work"
+    with pytest.raises(FormatError, match="blocks of ecdsa-p256-sha256 and rsa-pss-sha256 in one image"):
+        verify(mixed, *makers)
 
 
 # Preparing

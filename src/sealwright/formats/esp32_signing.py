@@ -13,6 +13,7 @@ from typing import Any
 from sealwright.core import records
 from sealwright.core.errors import Code, FormatError, VerificationError
 from sealwright.core.images import ByteSource, Message, Range
+from sealwright.core.keys import Algorithm
 from sealwright.core.patches import Edit, Patch
 from sealwright.formats import esp32_blocks, esp32_image
 from sealwright.formats.esp32_blocks import BLOCK_BYTES, ERASED, MAX_BLOCKS, Block
@@ -127,6 +128,7 @@ def existing_blocks(image: ByteSource, parsed: Image) -> tuple[Block, ...]:
     blocks = esp32_blocks.parse_sector(sector, parsed.signed_end)
     if image.size > (end := parsed.signed_end + SECTOR_BYTES):
         raise FormatError(f"{image.size - end} bytes follow the signature sector, which no signature covers", at=end)
+    _check_one_algorithm({block.algorithm for block in blocks})
     return blocks
 
 
@@ -145,7 +147,7 @@ def check_block(image: ByteSource, parsed: Image, block: Block, digests: dict[st
     block.public_key.verify(block.algorithm, digests[hash_name], block.signature)
 
 
-def _check_keys(keys: Sequence[SigningKey], target: TargetProfile) -> Any:
+def _check_keys(keys: Sequence[SigningKey], target: TargetProfile) -> Algorithm:
     if not 1 <= len(keys) <= MAX_BLOCKS:
         raise FormatError(
             f"an ESP32 image is signed with one to {MAX_BLOCKS} keys, {len(keys)} were given",
@@ -160,7 +162,7 @@ def _check_keys(keys: Sequence[SigningKey], target: TargetProfile) -> Any:
     return keys[0].algorithm
 
 
-def _check_one_algorithm(algorithms: set[Any]) -> None:
+def _check_one_algorithm(algorithms: set[Algorithm]) -> None:
     if len(algorithms) > 1:
         raise FormatError(
             f"blocks of {' and '.join(sorted(algorithms))} in one image: a chip is set up for one of them",
