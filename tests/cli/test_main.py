@@ -183,3 +183,12 @@ def test_a_noun_has_sub_commands(registered, capsys):
     shown = capsys.readouterr().out
     assert "greet" in shown
     assert "bye" in shown
+
+
+def test_a_wrong_word_points_to_the_help_of_that_very_command(capsys):
+    for arguments, command in (
+        (["request", "approve"], "request approve"), (["request", "fetch", "--bogus"], "request fetch"),
+        (["sign", "--bogus"], "sign"), (["request", "bogus"], "request"),
+    ):  # fmt: skip
+        assert main(arguments) == 64
+        assert f"see `sealwright {command} --help`" in capsys.readouterr().err

@@ -69,6 +69,25 @@ def test_a_trust_file_of_another_installation_connects_nobody(terminal, live, tm
     assert not (live.folder / "config-lost").exists()
 
 
+def test_a_wrong_trust_file_is_said_with_both_installations(terminal, live, tmp_path):
+    trust = canonical.decode(live.configuration.trust_file.read_bytes().rstrip(b"\n"))
+    wrong = tmp_path / "trust.json"
+    command = ("connect", live.configuration.url, "--trust", wrong, "--identity", live.identities["ada"])
+    wrong.write_bytes(canonical.encode({**trust, "log": "log.other/fw"}))
+    said = terminal.run("lost", *command)
+    assert said.code == DIFFERENT
+    assert "is of another installation than the trust file: expected log.other/fw, got log.example/acme" in said.err
+    wrong.write_bytes(canonical.encode({**trust, "instance": "1" * 64}))
+    said = terminal.run("lost", *command)
+    assert said.code == REFUSED
+    assert "does not accept a login to installation 1111111111111111" in said.err
+    assert "is the trust file of another installation?" in said.err
+    wrong.write_bytes(b"ssh-ed25519 AAAA")
+    said = terminal.run("lost", *command)
+    assert said.code == 65
+    assert f"{wrong} is no trust file: not JSON" in said.err
+
+
 @pytest.mark.parametrize("url", ["sign.example", "ftp://sign.example", "http://", "http://[", "http://a:b@c", ""])
 def test_what_is_no_url_is_told_to_be_none(terminal, live, url):
     command = ("connect", url, "--trust", live.configuration.trust_file, "--identity", live.identities["ada"])

@@ -58,7 +58,8 @@ def test_an_option_that_none_of_the_formats_knows_is_refused_and_those_of_anothe
     check_known([FORMATS["raw"], FORMATS["mcuboot"]], ["version=1.2.3", "signing_time=5"])
     with pytest.raises(ConfigurationError, match="raw has no option version") as caught:
         check_known([FORMATS["raw"]], ["version=1.2.3"])
-    assert caught.value.hint == "options: signing_time"
+    assert caught.value.hint.startswith("options: ")
+    assert "signing_time" in caught.value.hint
     assert parse_options(FORMATS["raw"], ["version=1.2.3"]) == {}
 
 

@@ -14,7 +14,7 @@ from sealwright.client import connecting, settings, trust_refresh
 
 def connect(
     url: Annotated[
-        str | None, typer.Argument(metavar="[URL]", help="where the server is, as https://sign.example")
+        str | None, typer.Argument(metavar="URL", help="where the server is, as https://sign.example")
     ] = None,
     trust: Annotated[Path | None, typer.Option(metavar="FILE", help="the trust file, got by a way you trust")] = None,
     identity: Annotated[

@@ -55,7 +55,10 @@ def list_requests(
     product: Annotated[str, typer.Option(help="only of this product")] = "",
     json: Json = False,
 ) -> None:
-    """List requests as the server has them, the newest first; `request show` checks one."""
+    """List requests as the server has them, the newest first.
+
+    `request show` checks one.
+    """
     with settings.load().api() as api:
         states = list(map(str, state or ()))
         query = StatusList, "/v1/requests"
@@ -98,7 +101,10 @@ def _listed_json(one: Listed, me: str) -> dict[str, Any]:
 
 @request.command("show")
 def show_one(name: Id, json: Json = False) -> None:
-    """Show what would be signed, for whom, by which keys, and who voted, checked here from the signed documents."""
+    """Show what would be signed, for whom, and who voted.
+
+    Everything is checked here from the signed documents, but the state, which is the server's word.
+    """
     with _table([name]) as table:
         if json:
             show_json(request_json(table.view))
@@ -157,8 +163,9 @@ def reject(
     yes: Yes = False,
     json: Json = False,
 ) -> None:
-    """Veto a request with your own key: it can never be signed; done once the log proves it.
+    """Veto a request with your own key: it can never be signed.
 
+    Done once the log proves it.
     At a terminal you are asked before you sign; without one, as in a script, the command itself is the answer.
     """
     with _table([name]) as table:
@@ -189,8 +196,9 @@ def fetch(
     force: Annotated[bool, typer.Option("--force", help="replace files that exist")] = False,
     json: Json = False,
 ) -> None:
-    """Bring signed images home: made from your own copies, verified before they get their names.
+    """Bring signed images home, verified before they get names.
 
+    They are made from your own copies of the images.
     Exit codes: 77 rejected or refused, 75 still waiting.
     """
     with _table(words, (*request_view.OPEN, RequestState.SIGNED)) as table:

@@ -20,7 +20,7 @@ from sealwright.policy.documents import Environment
 
 
 def sign(
-    image: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="what is to be signed")],
+    image: Annotated[list[Path], typer.Argument(metavar="IMAGE", help="what is to be signed")],
     product: Annotated[str, typer.Option(metavar="NAME", help="the product")],
     release: Annotated[str, typer.Option(metavar="VERSION", help="its release, as 1.2.0")],
     environment: Annotated[Environment, typer.Option(help="which keys and rules")] = Environment.PRODUCTION,

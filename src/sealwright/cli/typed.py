@@ -38,7 +38,9 @@ def run(target: typer.Typer | Callable[..., Any], program: str, arguments: Seque
         raise KeyboardInterrupt from None
     except typer.TyperException as e:
         message = e.format_message().rstrip(".")
-        raise UsageError(message[:1].lower() + message[1:], hint=f"see `{program} --help`") from None
+        context = getattr(e, "ctx", None)
+        command = context.command_path if context else program
+        raise UsageError(message[:1].lower() + message[1:], hint=f"see `{command} --help`") from None
     if ended == INTERRUPTED:  # Typer turns Ctrl-C into a value; 0 would say that all is done
         raise KeyboardInterrupt
 

@@ -33,6 +33,7 @@ from sealwright.service.messages import (
 
 Answer = TypeVar("Answer")
 TIMEOUT_SECONDS = 90.0
+TRUST_HINT = "get this server's trust file from whoever runs it, by a way you trust"
 MAX_ANSWER_BYTES = 64 << 20
 
 
@@ -43,6 +44,8 @@ class Connection:
     url: str
     instance: str
     identity: Path
+    log: str = ""
+    """Name of the instance's log, for a server of another one to be told as such."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +126,16 @@ class Api:
         if response.status_code >= 400:
             raise _error(response)
         challenge = records.parse(ChallengeAnswer, response.content).challenge
-        self.person = records.parse(Challenge, challenge).person
+        asked = records.parse(Challenge, challenge)
+        if connection.log and asked.log != connection.log:
+            raise VerificationError(
+                f"{connection.url} is of another installation than the trust file",
+                expected=connection.log,
+                got=asked.log,
+                code=Code.NOT_TRUSTED,
+                hint=TRUST_HINT,
+            )
+        self.person = asked.person
         if self.person == NOBODY:
             raise RefusedError(
                 f"{connection.url} knows nobody with key {authenticator}",
@@ -136,8 +148,19 @@ class Api:
         body = records.serialise(LoginBody(challenge=challenge, envelope=envelope))
         response = self._send("POST", "/v1/login", content=body)
         if response.status_code >= 400:
-            raise _error(response)
+            raise self._login_error(_error(response))
         self._token = records.parse(LoginAnswer, response.content).token
+
+    def _login_error(self, error: SealwrightError) -> SealwrightError:
+        """Say which instance one logged in to: a login for another one of the same log name is refused as unsigned."""
+        if error.code is not Code.NOT_AUTHENTICATED:
+            return error
+        connection = self._connection
+        return RefusedError(
+            f"{connection.url} does not accept a login to installation {connection.instance[:16]}: {error.message}",
+            code=error.code,
+            hint=f"try again; or is the trust file of another installation? {TRUST_HINT}",
+        )
 
     def who(self) -> str:
         """Return the person id that the server knows our key by."""

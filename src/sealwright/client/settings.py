@@ -41,7 +41,7 @@ class Settings:
 
     def api(self) -> Api:
         """Return the API, not yet logged in; use it in a ``with`` block."""
-        return Api(Connection(url=self.url, instance=self.trust.instance, identity=self.identity))
+        return Api(Connection(url=self.url, instance=self.trust.instance, identity=self.identity, log=self.trust.log))
 
 
 def folder(environment: Mapping[str, str] = os.environ) -> Path:

@@ -19,7 +19,7 @@ from sealwright.evidence.bundle import Evidence, LoggedDocument, TrustFile
 from sealwright.formats.interface import Format, SigningKey
 from sealwright.formats.targets import ANY
 from sealwright.policy.authorise import Approved, Documents, Standing, authorise
-from sealwright.policy.documents import Artifact, Checked, Grade, KeyGrade, KeyProfile, Outcome, Policy, Root
+from sealwright.policy.documents import Artifact, Checked, Grade, KeyGrade, KeyProfile, Outcome, Policy, Request, Root
 from sealwright.policy.entries import GrantingEntry, IntentEntry, OutcomeEntry, parse_entry
 from sealwright.policy.fold import Restrictions, open_policy
 from sealwright.policy.roots import check_root, open_next_root
@@ -77,7 +77,9 @@ def verify_evidence(
     if trust.roots[0] != trust.instance:
         raise _mismatch("first root of the trust file", trust.instance, trust.roots[0])
     if evidence.instance != trust.instance:
-        raise _mismatch("evidence of another installation", trust.instance[:16], evidence.instance[:16])
+        log = records.parse(Request, evidence.request.document).log
+        expected, got = f"{trust.log} ({trust.instance[:16]})", f"{log} ({evidence.instance[:16]})"
+        raise _mismatch("evidence of another installation than the trust file's", expected, got)
     opened = _open_checkpoint(evidence, trust)
     outcome = records.parse(Outcome, evidence.outcome.document)
     root, root_digest = _verify_root(evidence, trust, outcome, opened)
