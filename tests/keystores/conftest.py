@@ -19,8 +19,8 @@ from sealwright.keystores.opening import create_partition, open_ceremony
 from sealwright.keystores.secrets import Secret
 from sealwright.keystores.worker_client import Worker
 
-STATELESS = tuple(algorithm for algorithm in Algorithm if not algorithm.is_stateful)
-"""The others take numbers: tests/keystores/test_hss_lms.py."""
+CLASSICAL = tuple(algorithm for algorithm in Algorithm if not algorithm.is_post_quantum)
+"""What every backend has; the others: ``test_keystore_post_quantum``, ``test_hss_lms``."""
 PIN = Secret(b"correct horse 1234")
 TEMPLATE = CertificateTemplate(
     common_name="TEST ONLY router production firmware",
@@ -48,7 +48,7 @@ class Partition:
     keys: dict[Algorithm, CreatedKey]
 
 
-def make_partition(uri: str, *, algorithms: tuple[Algorithm, ...] = STATELESS, secret: Secret = PIN) -> Partition:
+def make_partition(uri: str, *, algorithms: tuple[Algorithm, ...] = CLASSICAL, secret: Secret = PIN) -> Partition:
     """Make one key of each algorithm in the empty partition ``uri``."""
     ceremony = open_ceremony(uri, secret)
     try:

@@ -8,7 +8,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from tests.conftest import missing, require_tool
-from tests.keystores.conftest import STATELESS, TEMPLATE, make_partition, size_of
+from tests.keystores.conftest import CLASSICAL, TEMPLATE, make_partition, size_of
 from tests.simulators.softhsm import SoftHsm
 from tests.verifiers import openssl, osslsigncode, sbverify
 
@@ -39,7 +39,7 @@ def as_pem(der: bytes) -> bytes:
     return x509.load_der_x509_certificate(der).public_bytes(serialization.Encoding.PEM)
 
 
-@pytest.mark.parametrize("algorithm", [a for a in Algorithm if a is not Algorithm.ED25519])
+@pytest.mark.parametrize("algorithm", [a for a in Algorithm if a.is_prehashed])
 def test_openssl_cms_takes_it_as_anchor_and_no_other(algorithm: Algorithm, tmp_path: Path) -> None:
     certificate, key = write_key(tmp_path, algorithm)
     stranger, _ = write_key(tmp_path, algorithm, "stranger")
@@ -72,7 +72,7 @@ def test_sbverify_and_osslsigncode_take_it_as_anchor_and_no_other(algorithm: Alg
     assert (refused.returncode != 0, "Signature verification: failed" in refused.stdout) == (True, True)
 
 
-@pytest.mark.parametrize("algorithm", STATELESS)
+@pytest.mark.parametrize("algorithm", CLASSICAL)
 def test_openssl_checks_the_self_signature_that_a_token_made(
     algorithm: Algorithm, new_token: tuple[SoftHsm, str], tmp_path: Path
 ) -> None:

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from tests.keystores.conftest import (
+    CLASSICAL,
     PIN,
-    STATELESS,
     TEMPLATE,
     Partition,
     ThroughWorker,
@@ -66,7 +66,7 @@ def ceremony(request: pytest.FixtureRequest) -> Iterator[Ceremony]:
     ceremony.close()
 
 
-@pytest.mark.parametrize("algorithm", STATELESS)
+@pytest.mark.parametrize("algorithm", CLASSICAL)
 def test_a_signature_is_accepted_by_us_and_by_openssl_and_only_over_its_payload(
     opened: tuple[Keystore, Partition], algorithm: Algorithm, tmp_path: Path
 ) -> None:
