@@ -214,7 +214,7 @@ def test_one_wrong_block_spoils_the_image_although_espsecure_is_content_with_the
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_a_signed_image_cut_anywhere_is_refused_and_never_crashes(algorithm: Algorithm) -> None:
     by, image = key_of(algorithm), signed(algorithm)
-    for cut in [*range(1300), *range(1300, len(image), 97), SECTOR - 1, SECTOR, SECTOR + 1, len(image) - 1]:
+    for cut in range(len(image)):
         with pytest.raises((FormatError, VerificationError)):
             verify(image[:cut], by)
     for more in (b"\x00", b"\xff" * SECTOR):
@@ -341,6 +341,9 @@ def test_a_target_takes_its_own_chip_keys_and_number_of_blocks_only(name: str) -
     image = esp32_images.application(chip=int(target.limits["chip"]))
     other = esp32_images.application(chip=12 if target.limits["chip"] != "12" else 5)
     assert target.algorithms is not None
+    short = signer(RSA, "short", 2048)
+    with pytest.raises(FormatError, match="cannot verify keys of 2048 bits" if RSA in target.algorithms else "rsa-pss"):
+        prepare(image, short, target=target)
     for algorithm in ALGORITHMS:
         by = [key_of(algorithm, who) for who in ("maker", "second", "third")]
         most = int(target.limits["blocks"])

@@ -182,6 +182,21 @@ def test_an_image_padded_to_its_slot_is_refused_by_that_name(tmp_path: Path) -> 
             verify(padded, by)
 
 
+def test_what_imgtool_makes_beyond_our_reach_is_refused_by_name(tmp_path: Path) -> None:
+    by, ecdsa = key_of("ed25519"), key_of("ecdsa-p256")
+    (tmp_path / "encryption.pem").write_bytes(imgtool.public_pem(ecdsa.public_key))
+    arguments = ["-v", "1", "-H", "32", "--pad-header", "-S", "0x10000"]
+    for more, reason in [
+        (["--pure"], "TLVs outside the protected area are SHA512, SIG_PURE, KEYHASH, ED25519; accepted are one hash"),
+        (["-E", str(tmp_path / "encryption.pem")], "image flags not supported: ENCRYPTED_AES128"),
+        (["--compression", "lzma2"], "image flags not supported: COMPRESSED_LZMA2"),
+        (["-e", "big"], "no MCUboot header: magic is 0x3db8f396"),
+    ]:
+        image = imgtool.sign(tmp_path, b"application " * 1000, *arguments, *more, key=by.private_file(tmp_path))
+        with pytest.raises(FormatError, match=reason):
+            verify(image, by)
+
+
 @pytest.mark.parametrize("name", KEYS)
 def test_a_target_takes_its_own_algorithm_only_and_says_which(name: str) -> None:
     image = MemorySource(b"application")

@@ -177,6 +177,7 @@ def _check_chip(parsed: Image, target: TargetProfile) -> None:
             f"image is for {CHIPS[parsed.chip]}, target {target.name} is {CHIPS[int(chip)]}",
             at=12,
             code=Code.TARGET_CANNOT_VERIFY,
+            hint=f"build the image for {CHIPS[int(chip)]}, or name the target of the chip that it is for",
         )
 
 

@@ -105,6 +105,11 @@ MCUBOOT_BUILDS = {
     for name, (algorithm, bits, option) in _MCUBOOT_KEYS.items()
 }
 
+_ESP32_KEY_SIZES = {
+    Algorithm.RSA_PSS_SHA256: 3072,
+    Algorithm.ECDSA_P256_SHA256: 256,
+    Algorithm.ECDSA_P384_SHA384: 384,
+}
 _ESP32_RSA = frozenset({Algorithm.RSA_PSS_SHA256})
 _ESP32_RSA_OR_P256 = frozenset({Algorithm.RSA_PSS_SHA256, Algorithm.ECDSA_P256_SHA256})
 _ESP32_P384 = frozenset({Algorithm.ECDSA_P384_SHA384})
@@ -116,7 +121,7 @@ def _esp32(name: str, chip: int, algorithms: frozenset[Algorithm], blocks: int, 
         description=f"Secure Boot v2, {known}; no chip was tried.",
         formats=frozenset({"esp32-secure-boot-v2"}),
         algorithms=algorithms,
-        key_sizes_bits=frozenset({3072, 256, 384}),
+        key_sizes_bits=frozenset(_ESP32_KEY_SIZES[algorithm] for algorithm in algorithms),
         limits={"chip": str(chip), "blocks": str(blocks)},
     )
 
