@@ -15,7 +15,7 @@ from sealwright.core import records
 from sealwright.core.errors import Code, FormatError, VerificationError
 from sealwright.core.images import ByteSource, Range, read_chunks
 from sealwright.core.patches import Edit, Patch
-from sealwright.formats import authenticode, cms, pe_layout
+from sealwright.formats import authenticode, cms, pe_layout, sbat, uki
 from sealwright.formats.authenticode import Signature
 from sealwright.formats.interface import Inspection, SigningKey, Slot, TargetProfile, Trust, Verified
 from sealwright.formats.pe_checksum import WordSum
@@ -25,7 +25,6 @@ name = "uefi-pe"
 MAX_PKCS7_BYTES = 0xFFFF  # edk2 reads lengths of two bytes only
 MAX_CERTIFICATES_BYTES = 30_000  # the issuer's name stands twice, and all must fit into the line above
 MAX_FILE_BYTES = 0xFFFFFFFF
-MAX_SBAT_BYTES = 4096
 SIGNATURES = "signatures"  # limit of a target profile: how many WIN_CERTIFICATEs it reads
 MACHINES = {
     0x14C: "IA-32",
@@ -238,9 +237,9 @@ def _facts(image: ByteSource, layout: Layout) -> dict[str, str]:
         "Sections": ", ".join(f"{s.name} ({s.size} bytes at {s.start:#x})" for s in layout.sections),
         "Size": f"{layout.size} bytes",
     }
-    sbat = next((s for s in layout.sections if s.name == ".sbat"), None)
-    if sbat:
-        text = image.read(sbat.start, min(sbat.size, sbat.virtual_size, MAX_SBAT_BYTES))
-        lines = text.rstrip(b"\0").decode("ascii", "replace").splitlines()
-        facts["SBAT"] = "; ".join("".join(c if c.isprintable() else "?" for c in line) for line in lines)
-    return facts
+    for section in layout.sections:
+        label = "SBAT" if section.name == ".sbat" else sbat.REVOCATIONS.get(section.name)
+        if label:
+            data = image.read(section.start, min(section.size, section.virtual_size, sbat.MAX_BYTES))
+            facts[label] = "; ".join(sbat.text_lines(data))
+    return facts | uki.facts(image, layout)

@@ -56,6 +56,9 @@ class Layout:
     subsystem: int
     entry_point: int
     sections: tuple[Section, ...]
+    sections_table_at: int
+    sections_start: int
+    """SizeOfHeaders: where the first section begins."""
     checksum_at: int
     checksum: bytes
     table_entry_at: int
@@ -122,6 +125,8 @@ def read(image: ByteSource) -> Layout:
         subsystem=subsystem,
         entry_point=entry_point,
         sections=sections,
+        sections_table_at=headers.start,
+        sections_start=headers.stop,
         checksum_at=at + CHECKSUM_AT,
         checksum=checksum,
         table_entry_at=table_entry_at,
