@@ -8,6 +8,7 @@ from typing import Any
 from sealwright import __version__
 from sealwright.cli.lean import Parser
 from sealwright.cli.output import UsageError, iso, note, show, show_json, show_table, utc
+from sealwright.client.comparison import Change, Inspected, changes
 from sealwright.client.files import FileSource
 from sealwright.client.images import choose_format
 from sealwright.client.offline import VerifiedFile, check_expected, load_trust, verify_file, write_content
@@ -71,16 +72,29 @@ def inspect(arguments: Sequence[str]) -> None:
     parser.add_argument(
         "--option", metavar="NAME=VALUE", action="append", default=[], help="with --content: as for `sign`"
     )
+    parser.add_argument("--against", metavar="OLD", type=Path, help="say also what changed since another image")
     chosen = parser.parse_args(arguments)
+    changed = None
     with FileSource(chosen.image) as source:
         image_format = choose_format(source, chosen.format)
         inspection = image_format.inspect(source)
+        if chosen.against:
+            changed = _changes(chosen.against, chosen.format, Inspected(source=source, inspection=inspection))
         if chosen.content:
             write_content(image_format, source, chosen.option, chosen.content)
     if chosen.json:
-        show_json(_inspection_json(chosen.image, inspection))
+        against = {} if changed is None else {"against": _against_json(chosen.against, changed)}
+        show_json(_inspection_json(chosen.image, inspection) | against)
     else:
         _show_inspection(chosen.image, inspection)
+        if changed is not None:
+            _show_changes(chosen.against, changed)
+
+
+def _changes(old: Path, format_name: str | None, new: Inspected) -> tuple[Change, ...]:
+    with FileSource(old) as source:
+        inspection = choose_format(source, format_name).inspect(source)
+        return changes(Inspected(source=source, inspection=inspection), new)
 
 
 def _show_verified(image: Path, checked: VerifiedFile) -> None:
@@ -164,6 +178,19 @@ def _show_inspection(image: Path, inspection: Inspection) -> None:
     show_table((_span(part), f"{part.stop - part.start} bytes") for part in inspection.covered)
     show("not covered:" + ("" if inspection.uncovered else " nothing"))
     show_table((_span(part), reason) for part, reason in inspection.uncovered)
+
+
+def _show_changes(old: Path, changed: Sequence[Change]) -> None:
+    show(f"changed since {old}:" + ("" if changed else " nothing"))
+    rows = ((change.label, f"{change.before or 'none'} -> {change.after or 'none'}") for change in changed)
+    show_table(rows)
+
+
+def _against_json(old: Path, changed: Sequence[Change]) -> dict[str, Any]:
+    return {
+        "image": str(old),
+        "changes": [{"label": c.label, "before": c.before, "after": c.after} for c in changed],
+    }
 
 
 def _span(part: Range) -> str:

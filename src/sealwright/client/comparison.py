@@ -1,0 +1,62 @@
+"""What changed between two images, said in what their formats say of them: facts, signatures, coverage.
+
+Generic: every format's inspection can be compared.  Covered contents are hashed, so that a change which no fact tells
+is seen too.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from sealwright.core.images import ByteSource, Message
+from sealwright.formats.interface import Inspection
+
+FORMAT, COVERED, UNCOVERED = "format", "covered bytes", "not covered"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inspected:
+    """An image, and what its format says of it."""
+
+    source: ByteSource
+    inspection: Inspection
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """One thing that differs; None where one of the images lacks it."""
+
+    label: str
+    before: str | None
+    after: str | None
+
+
+def changes(old: Inspected, new: Inspected) -> tuple[Change, ...]:
+    """Return what differs, in the order in which the new image shows it; what only the old one has comes last."""
+    before, after = _statements(old), _statements(new)
+    labels = [*after, *(label for label in before if label not in after)]
+    return tuple(
+        Change(label=label, before=before.get(label), after=after.get(label))
+        for label in labels
+        if before.get(label) != after.get(label)
+    )
+
+
+def _statements(image: Inspected) -> Mapping[str, str]:
+    found: dict[str, str] = {}
+    for label, value in _labelled(image):
+        # Two statements under one label are one statement.
+        found[label] = f"{found[label]}; {value}" if label in found else value
+    return found
+
+
+def _labelled(image: Inspected) -> Iterator[tuple[str, str]]:
+    inspection = image.inspection
+    yield FORMAT, inspection.format
+    yield from inspection.facts.items()
+    for signature in inspection.signatures:
+        if f"signature {signature.name}" not in inspection.facts:
+            yield f"signature {signature.name}", f"{signature.algorithm} by {signature.signer}"
+    covered = Message(inspection.covered)
+    yield COVERED, f"{covered.size}, SHA-256 {covered.digest(image.source, 'sha256').hex()}"
+    for part, reason in inspection.uncovered:
+        yield f"{UNCOVERED}: {reason}", f"{part.stop - part.start} bytes"

@@ -1,0 +1,76 @@
+"""``sealwright inspect IMAGE --against OLD``: what an approver should look at, for every format alike."""
+
+import json
+from pathlib import Path
+
+import pytest
+from tests.formats.fits import Recipe, flipped, node_of, sign, with_other_kernel
+
+from sealwright.cli.main import main
+
+
+def inspected(capsys: pytest.CaptureFixture[str], new: bytes, old: bytes, folder: Path) -> dict[str, tuple[str, str]]:
+    (folder / "new").write_bytes(new)
+    (folder / "old").write_bytes(old)
+    assert main(["inspect", str(folder / "new"), "--against", str(folder / "old"), "--json"]) == 0
+    against = json.loads(capsys.readouterr().out)["against"]
+    assert against["image"] == str(folder / "old")
+    return {change["label"]: (change["before"], change["after"]) for change in against["changes"]}
+
+
+@pytest.fixture(scope="module")
+def signed(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    return sign(Recipe().build(tmp_path_factory.mktemp("fit")))
+
+
+def test_an_image_does_not_differ_from_itself(
+    signed: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert inspected(capsys, signed, signed, tmp_path) == {}
+    main(["inspect", str(tmp_path / "new"), "--against", str(tmp_path / "old")])
+    assert capsys.readouterr().out.endswith(f"changed since {tmp_path / 'old'}: nothing\n")
+
+
+def test_a_moved_load_address_is_shown(signed: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    at = node_of(signed, "/images/kernel-1").properties["load"].value.start + 3
+    changed = inspected(capsys, flipped(signed, at), signed, tmp_path)
+    assert changed["image kernel-1 load"] == ("0x44000000", "0x44000001")
+    assert changed.keys() == {"image kernel-1 load", "covered bytes"}
+    main(["inspect", str(tmp_path / "new"), "--against", str(tmp_path / "old")])
+    assert "image kernel-1 load  0x44000000 -> 0x44000001" in capsys.readouterr().out
+
+
+def test_another_payload_is_shown_by_its_hash(
+    signed: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    changed = inspected(capsys, with_other_kernel(signed), signed, tmp_path)
+    assert changed.keys() == {"image kernel-1 hash-1", "covered bytes"}
+
+
+def test_a_signature_that_is_gone_is_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    unsigned = Recipe().build(tmp_path)
+    changed = inspected(capsys, unsigned, sign(unsigned), tmp_path)
+    assert changed["keys of every configuration"] == ("dev", "none")
+    assert changed["signature conf-1/signature-1"] == ("signed, sha256,rsa2048 by key dev", None)
+
+
+def test_a_change_that_no_fact_tells_shows_in_the_covered_bytes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    changed = inspected(capsys, b"firmware 2", b"firmware 1", tmp_path)
+    assert "covered bytes" in changed
+    assert changed["covered bytes"][0] != changed["covered bytes"][1]
+
+
+def test_images_of_two_formats_are_compared_too(
+    signed: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert inspected(capsys, signed, b"firmware", tmp_path)["format"] == ("raw", "u-boot-fit")
+
+
+def test_a_broken_old_image_is_an_error(signed: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "new").write_bytes(signed)
+    (tmp_path / "old").write_bytes(signed[:100])
+    assert main(["inspect", str(tmp_path / "new"), "--against", str(tmp_path / "old")]) == 65
+    assert main(["inspect", str(tmp_path / "new"), "--against", str(tmp_path / "missing")]) != 0
+    assert "missing" in capsys.readouterr().err
