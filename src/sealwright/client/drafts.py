@@ -13,10 +13,11 @@ from sealwright.core import records
 from sealwright.core.digests import document_digest
 from sealwright.core.errors import Code, RefusedError
 from sealwright.core.records import Bounds, Count, Digest
-from sealwright.policy.documents import DAY_SECONDS, Policy, Root, Section
+from sealwright.policy.documents import DAY_SECONDS, SECTION_KINDS, Policy, Root, Section
 from sealwright.policy.sections import Sections, load_complete, parse_section, sections_root
 
 S = TypeVar("S", bound=Section)
+_NAMES: dict[type[object], str] = {kind: name for name, kind in SECTION_KINDS.items()}
 POLICY_LIFETIME_SECONDS = 366 * DAY_SECONDS
 MAX_DRAFT_BYTES = 64 << 20
 SALT_BYTES = 16
@@ -40,27 +41,28 @@ class Draft:
         self, *, instance: str, base_version: int, sections: tuple[bytes, ...], entropy: Callable[[int], bytes]
     ) -> None:
         self.instance, self.base_version, self._entropy = instance, base_version, entropy
-        self._sections: dict[tuple[str, str], bytes] = {}
+        self._sections: dict[tuple[str, str], tuple[bytes, Section]] = {}
         for data in sections:
             section = parse_section(data)
-            self._sections[section.type, section.id] = data
+            self._sections[section.type, section.id] = data, section
 
     def put(self, section: Section) -> None:
         """Add or change a section; it gets a fresh salt unless nothing else changed."""
         key = section.type, section.id
         old = self._sections.get(key)
-        if old is not None and parse_section(old) == replace(section, salt=parse_section(old).salt):
+        if old is not None and old[1] == replace(section, salt=old[1].salt):
             return
-        self._sections[key] = records.serialise(replace(section, salt=self._entropy(SALT_BYTES).hex()))
+        fresh = replace(section, salt=self._entropy(SALT_BYTES).hex())
+        self._sections[key] = records.serialise(fresh), fresh
 
     def get(self, kind: type[S], section_id: str) -> S | None:
         """Return a section, or None."""
-        return next((s for s in self.all(kind) if s.id == section_id), None)
+        _, found = self._sections.get((_NAMES[kind], section_id), (b"", None))
+        return found if isinstance(found, kind) else None
 
     def all(self, kind: type[S]) -> list[S]:
         """Return every section of a kind, by id."""
-        parsed = (parse_section(data) for _, data in sorted(self._sections.items()))
-        return [section for section in parsed if isinstance(section, kind)]
+        return [section for _, (_, section) in sorted(self._sections.items()) if isinstance(section, kind)]
 
     def remove(self, kind: str, section_id: str) -> None:
         """Take a section out; ``RefusedError`` (``not-found``) when it is not there."""
@@ -70,11 +72,12 @@ class Draft:
     @property
     def sections(self) -> tuple[bytes, ...]:
         """All sections, exact bytes, by kind and id."""
-        return tuple(data for _, data in sorted(self._sections.items()))
+        return tuple(data for _, (data, _) in sorted(self._sections.items()))
 
     def head(self, root_digest: str, *, now: int, lifetime_seconds: int = POLICY_LIFETIME_SECONDS) -> Policy:
         """Return the unsigned head over the sections as they are."""
-        digests = [document_digest(parse_section(data).type, self.instance, data) for data in self.sections]
+        kept = sorted(self._sections.items())
+        digests = [document_digest(kind, self.instance, data) for (kind, _), (data, _) in kept]
         return Policy(
             type="policy",
             format=1,
