@@ -48,6 +48,7 @@ COMMANDS: dict[str, dict[str, Command]] = {
     "Images": {
         "inspect": Command("sealwright.cli.offline:inspect", "what an image is, what is signed, by whom", is_lean=True),
         "verify": Command("sealwright.cli.offline:verify", "check an image with its evidence, offline", is_lean=True),
+        "uki": Command("sealwright.cli.uki:uki", "build and measure unified kernel images"),
     },
     "Record": {
         "log": Command("sealwright.cli.log:log", "the log: its head, its entries, proofs"),
