@@ -27,6 +27,7 @@ SPEC = Path(__file__).resolve().parents[2] / "docs/spec"
 SCHEMAS = {path.name.split(".")[0]: json.loads(path.read_text()) for path in (SPEC / "schemas").glob("*.json")}
 RANGES = re.findall(r"(?m)^\| U\+(\w+) \| U\+(\w+) \|", (SPEC / "canonical-form.md").read_text())
 FORBIDDEN = "[" + "".join(f"\\U{low:0>8}-\\U{high:0>8}" for low, high in RANGES) + "]"
+EDWARDS = bytes.fromhex("302a300506032b6570032100")  # SubjectPublicKeyInfo up to a raw Ed25519 key
 P, LOW_Y = 2**255 - 19, 0x05FC536D880238B13933C6D305ACDFD5F098EFF289F4C345B027B2C28F95E826
 KEYS: Doc = {"rsa": rsa.RSAPublicKey, "ecdsa": ec.EllipticCurvePublicKey, "ed25519": ed25519.Ed25519PublicKey}
 SSH = {  # algorithm inside an SSH signature: its name in signatures.md
@@ -126,8 +127,7 @@ def verify(public: Any, algorithm: str, value: bytes, message: bytes, digest: by
     pss = padding.PSS(padding.MGF1(hashed), hashed.digest_size)
     how: Doc = {"ed": (), "ec": (ec.ECDSA(over),), "rs": (pss if "pss" in algorithm else padding.PKCS1v15(), over)}
     need(algorithm[0] != "r" or len(value) == (public.key_size + 7) // 8, "length of an RSA signature")
-    if algorithm[:2] == "ec":
-        need(utils.encode_dss_signature(*utils.decode_dss_signature(value)) == value, "ECDSA not in DER")
+    need(algorithm[:2] != "ec" or utils.encode_dss_signature(*utils.decode_dss_signature(value)) == value, "ECDSA")
     public.verify(value, message if algorithm == "ed25519" else digest or message, *how[algorithm[:2]])
 def image_key(profile: Doc) -> Any:
     public: Any = serialization.load_der_public_key(profile["public_key"])
@@ -173,7 +173,7 @@ def checkpoint(note: bytes, trust: Doc) -> tuple[int, bytes]:  # size and root h
     enough = len(signers - {log[2]}) >= trust["witness_quorum"] and len({(n, d[:4]) for n, d in lines}) == len(lines)
     hold("evidence", {2: good and enough and origin == trust["log"] == log[0]})
     return int(size), decode64(root)
-def root_rules(root: Doc) -> None:
+def root_rules(root: Doc) -> dict[bytes, Any]:  # the keys of signers, logs and witnesses, which are nobody else's
     people, logs, signers, witnesses = (root[name] for name in ("administrators", "logs", "signers", "witnesses"))
     keys = [verifier_key(who["key"], kind) for them, kind in ((logs, 1), (witnesses, 4)) for who in them]
     names = [[p["person"] for p in people], [spki(ssh_key(a["key"])[1]) for p in people for a in p["authenticators"]],
@@ -184,6 +184,7 @@ def root_rules(root: Doc) -> None:
         3: root["grade"] == "evaluation" or root["threshold"] > 1, 4: root["witness_quorum"] <= len(witnesses),
         5: [key[0] for key in keys] == [who.get("origin", who.get("name")) for who in (*logs, *witnesses)],
         6: all(point(signer["key"]) for signer in signers), 7: all(len({*them}) == len(them) for them in names)})
+    return dict.fromkeys([EDWARDS + key for key in (*(s["key"] for s in signers), *(key[2] for key in keys))])
 class Verification:
     """One evidence file against one trust file; what a method finds stays here for the next."""
     def __init__(self, evidence: bytes, trust: bytes) -> None:
@@ -212,7 +213,7 @@ class Verification:
         before: list[Any] = []
         for place in self.e["roots"]:
             signed, data = place["signed"], place["signed"]["document"]
-            root_rules(root := document(data, "root"))
+            self.machines = root_rules(root := document(data, "root"))
             digest = self.digest("root", data, "00" * 32 if root["version"] == 1 else "")
             known = self.t["roots"][root["version"] - 1:][:1]
             hold("evidence", {
@@ -248,7 +249,7 @@ class Verification:
             20: size and continues(size, bytes.fromhex(out["root_hash"]), e["followed"], *self.log)})
     def rules(self) -> None:
         count, top = self.policy["section_count"], bytes.fromhex(self.policy["sections_root"])
-        homes, owners, admins = dict[Any, Any](), dict[bytes, Any](), {a["person"] for a in self.root["administrators"]}
+        homes, owners, admins = dict[Any, Any](), self.machines, {a["person"] for a in self.root["administrators"]}
         for place in self.e["sections"]:
             section = document(place["document"], "")
             name, digest = (section["type"], section["id"]), self.digest(section["type"], place["document"])
@@ -256,10 +257,11 @@ class Verification:
             hold("evidence", {21: good and included(bytes.fromhex(digest), place, count, top)})
             self.sections[name] = section | {"digest": digest}
         for who in [*self.root["administrators"], *self.sections.values()]:
-            owner = (who.get("id", who.get("person")), who.get("type") == "pipeline")
+            own = (me := who.get("id", who.get("person")), *{who.get("type")} & {"pipeline", "gate-key"})
             keys = [spki(ssh_key(key["key"])[1]) for key in who.get("authenticators", [])]
-            hold("policy", {2: point(who.get("key", b"\2")), 4: all(owners.setdefault(k, owner) == owner for k in keys),
-                            3: not owner[1] or (owner[0] not in admins and ("person", owner[0]) not in self.sections)})
+            keys += [EDWARDS + who["key"]] if "key" in who else []
+            hold("policy", {3: who.get("type") != "pipeline" or not {me, ("person", me)} & {*admins, *self.sections},
+                            2: point(who.get("key", b"\2")), 4: all(owners.setdefault(k, own) == own for k in keys)})
         for s in self.sections.values():
             area, home = f"{s.get('product')}/{s.get('environment')}", s.get("partition")
             production = s.get("environment") == "production"
@@ -270,7 +272,8 @@ class Verification:
                 8: ("scope", area) in self.sections, 9: passes(image_key, s), 11: "image_format" in s or not production,
                 10: (s["signs"] == "message") == (s["algorithm"] == "ed25519"),
                 12: (homes.setdefault((0, area), home), homes.setdefault((1, home), area)) == (home, area),
-                13: [p.get("public_key") for p in self.sections.values()].count(s["public_key"]) == 1})
+                13: [p.get("public_key") for p in self.sections.values()].count(s["public_key"]) == 1
+                    and s["public_key"] not in owners})
     def authorise(self) -> None:
         e, r, root, policy, s, now = self.e, self.request, self.root, self.policy, self.sections, self.out["time"]
         area = (r["product"], r["environment"])
@@ -301,7 +304,7 @@ class Verification:
                                and p.get("image_format", made) == made and len(slot["digest"]) == length})
         of = sorted(s[name]["digest"] for name in used if name[0] == "key-profile")
         rule = self.digest("rules", spell({"type": "rules", "format": 1, "scope": scope["digest"], "key_profiles": of}))
-        votes, self.cast = list[str](), list[tuple[str, set[str], str]]()
+        votes, demands, self.cast = list[str](), list[Any](), list[tuple[str, set[str], str]]()
         for signed in e["votes"]:
             vote, envelopes = document(signed["document"], "vote"), signed["signatures"]
             person, made = s.get(("person", vote["person"]), {}), self.digest("vote", signed["document"])
@@ -313,7 +316,6 @@ class Verification:
                 31: r["created"] - 600 <= vote["time"] <= now + 600 and "reason" not in vote})
             self.cast.append((vote["person"], {*person["roles"]}, vote["checked"]))
             votes, used = [*votes, made], used | {("person", vote["person"])}
-        demands = []
         for group in scope["quorum"]:
             able = [(person, checked) for person, roles, checked in self.cast if roles & {*group["roles"]}]
             demands += [({person for person, checked in able if checked == "recomputed"}, group["recomputed"]),
@@ -343,9 +345,7 @@ class Verification:
                     31: passes(verify, image_key(p), p["algorithm"], signature, message, hashed)})
         hold("evidence", {32: not signatures and not messages})
     def check(self, given: bytes) -> bool:  # whether the image given is verified; if not, the restored one is approved
-        for steps in (self.roots, self.logs, self.rules, self.authorise, self.slots):
-            steps()
-        return self.image(given)
+        return [s() for s in (self.roots, self.logs, self.rules, self.authorise, self.slots)] and self.image(given)
     def image(self, given: bytes) -> bool:
         end, restored, patch = 0, given, self.e["patch"]
         for edit in patch.get("edits", []):

@@ -4,7 +4,7 @@ The signer loads the complete policy, so the server cannot choose among sections
 its inclusion proof under ``Policy.sections_root``.  Rules that no policy may break are checked here, once a policy.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar
@@ -28,6 +28,7 @@ from sealwright.policy.documents import (
 )
 from sealwright.policy.signatures import public_key_of
 from sealwright.translog import merkle
+from sealwright.translog.notes import parse_vkey
 
 S = TypeVar("S", bound=Section)
 _NAMES: dict[type[object], str] = {kind: name for name, kind in SECTION_KINDS.items()}
@@ -124,7 +125,7 @@ def check_rules(policy: Policy, sections: Sections, root: Root) -> None:
     """Raise ``RefusedError`` (``policy-invalid``) for a policy that no threshold of administrators can make right."""
     if not policy.created < policy.expires <= policy.created + MAX_POLICY_SECONDS:
         raise _refused("lifetime is not within 400 days of its creation")
-    _check_authenticators(sections, root)
+    owners = _owners(sections, root)
     for scope in sections.all(Scope):
         if scope.id != f"{scope.product}/{scope.environment}":
             raise _refused(f"scope {scope.id} is not named after its product and environment")
@@ -132,13 +133,18 @@ def check_rules(policy: Policy, sections: Sections, root: Root) -> None:
             raise _refused(f"scope {scope.id} asks for no approval", hint="production needs two people in all")
         if any(group.recomputed > group.approvals for group in scope.quorum):
             raise _refused(f"scope {scope.id} asks for more recomputed approvals than approvals")
-    for gate_key in sections.all(GateKey):
-        edwards.check_point(gate_key.key)
-    _check_key_profiles(sections)
+    _check_key_profiles(sections, owners)
 
 
-def _check_authenticators(sections: Sections, root: Root) -> None:
-    owners = {public_key_of(a): admin.person for admin in root.administrators for a in admin.authenticators}
+def _owners(sections: Sections, root: Root) -> dict[bytes, str]:
+    """Return whose each public key is; ``RefusedError`` where one belongs to two.
+
+    Whoever has a message signed with a key that does two things speaks for the owner of the other one.
+    """
+    machines = {edwards.spki_of(signer.key): f"signer {signer.id}" for signer in root.signers}
+    for key in (*(log.key for log in root.logs), *(witness.key for witness in root.witnesses)):
+        machines[edwards.spki_of(parse_vkey(key).public_key)] = "a log or witness"
+    owners = machines | {public_key_of(a): admin.person for admin in root.administrators for a in admin.authenticators}
     people = {admin.person for admin in root.administrators} | {person.id for person in sections.all(Person)}
     holders: list[Person | Pipeline] = [*sections.all(Person), *sections.all(Pipeline)]
     for pipeline in sections.all(Pipeline):
@@ -148,9 +154,16 @@ def _check_authenticators(sections: Sections, root: Root) -> None:
         for authenticator in holder.authenticators:
             if owners.setdefault(public_key_of(authenticator), holder.id) != holder.id:
                 raise _refused(f"a public key of {holder.id} belongs to somebody else too")
+    for gate in sections.all(GateKey):
+        edwards.check_point(gate.key)
+        if owners.setdefault(edwards.spki_of(gate.key), name := f"gate {gate.id}") != name:
+            raise _refused(f"the key of {name} belongs to somebody else too")
+    if not machines.items() <= owners.items():
+        raise _refused("an administrator has the key of a signer, log or witness")
+    return owners
 
 
-def _check_key_profiles(sections: Sections) -> None:
+def _check_key_profiles(sections: Sections, owners: Mapping[bytes, str]) -> None:
     partitions: dict[str, str] = {}
     keys: dict[str, str] = {}
     for profile in sections.all(KeyProfile):
@@ -163,6 +176,12 @@ def _check_key_profiles(sections: Sections) -> None:
             public_key.check_algorithm(profile.algorithm)
         except FormatError as e:
             raise _refused(f"key profile {profile.id}: {e.message}") from None
+        if profile.public_key in owners:
+            raise _refused(
+                f"key profile {profile.id} has the key of {owners[profile.public_key]}: what it signs would speak for "
+                "its owner",
+                hint="make or import a key that does nothing else",
+            )
         if profile.algorithm is Algorithm.ED25519:
             edwards.check_point(profile.public_key[-edwards.KEY_BYTES :])
         if profile.signs != ("digest" if profile.algorithm.is_prehashed else "message"):
