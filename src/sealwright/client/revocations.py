@@ -1,8 +1,8 @@
 """What is revoked, by whom and why: restricting entries of the log, each proven to be in it before it is believed.
 
-A restriction counts from its entry alone (PROTOCOL section 4); who asked for it and why stands in the document whose
-digest the entry names.  A server that hides one is not found out here: ``log verify`` follows every entry, and the
-signer does (docs/adr/0025).
+A restriction counts from its entry alone (docs/spec/restriction.md); who asked for it and why stands in the document
+whose digest the entry names.  A server that hides one is not found out here: ``log verify`` follows every entry, and
+the signer does (docs/adr/0025).
 """
 
 from collections.abc import Iterator
