@@ -23,7 +23,8 @@ from sealwright.policy import documents as d
 
 def sign_file(image_format: str, image: Path, out: Path, keys: Path) -> None:
     """Prepare, sign, assemble, write."""
-    options = {"raw": {"signing_time": int(time.time())}, "mcuboot": {"version": "1.2.3"}}.get(image_format, {})
+    now = {"signing_time": int(time.time())}
+    options = {"raw": now, "intel-hex": now, "mcuboot": {"version": "1.2.3"}}.get(image_format, {})
     with FileSource(image) as source, Outputs(replace=True) as outputs:
         profile = key_profile(image_format, keys)
         prepared = prepare_artifact(source, image.name, FORMATS[image_format], [profile], options).prepared

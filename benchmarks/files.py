@@ -73,6 +73,7 @@ def make_keys(folder: Path) -> None:
     for image_format, key in (
         ("raw", ec.generate_private_key(ec.SECP256R1())),
         ("uefi-pe", rsa.generate_private_key(65537, 2048)),
+        ("intel-hex", ec.generate_private_key(ec.SECP256R1())),
         ("mcuboot", ec.generate_private_key(ec.SECP256R1())),
     ):
         builder = x509.CertificateBuilder(name, name, key.public_key(), 1, now - timedelta(1), now + timedelta(1))

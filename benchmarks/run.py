@@ -17,7 +17,7 @@ from pathlib import Path
 PROJECT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(PROJECT))  # so that `python benchmarks/run.py` works as well
 
-from benchmarks import files, log, requests, verify  # noqa: E402
+from benchmarks import files, hex_files, log, requests, verify  # noqa: E402
 from benchmarks.measuring import Figure, table  # noqa: E402
 
 
@@ -26,6 +26,7 @@ class Effort:
     """How much is done."""
 
     file_bytes: int
+    hex_bytes: int
     file_runs: int
     requests: int
     runs: int
@@ -33,12 +34,13 @@ class Effort:
     """For each rate that is counted in a loop."""
 
 
-FULL = Effort(file_bytes=1 << 30, file_runs=3, requests=2000, runs=3, seconds=1.0)
-QUICK = Effort(file_bytes=8 << 20, file_runs=1, requests=20, runs=1, seconds=0.05)
+FULL = Effort(file_bytes=1 << 30, hex_bytes=100 << 20, file_runs=3, requests=2000, runs=3, seconds=1.0)
+QUICK = Effort(file_bytes=8 << 20, hex_bytes=1 << 20, file_runs=1, requests=20, runs=1, seconds=0.05)
 
 Section = Callable[[Path, Effort], list[Figure]]
 SECTIONS: dict[str, Section] = {
     "files": lambda folder, effort: files.figures(folder, size=effort.file_bytes, runs=effort.file_runs),
+    "hex": lambda folder, effort: hex_files.figures(folder, size=effort.hex_bytes, runs=effort.file_runs),
     "upload": lambda folder, effort: files.upload_figures(folder, size=effort.file_bytes, runs=effort.runs),
     "requests": lambda folder, effort: requests.figures(
         folder, requests=effort.requests, runs=effort.runs, seconds=effort.seconds

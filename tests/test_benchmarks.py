@@ -24,4 +24,4 @@ def test_a_section_that_does_not_exist_is_named(capsys):
     with pytest.raises(SystemExit):
         main(["everything"])
     assert "there is no section everything" in capsys.readouterr().err
-    assert set(SECTIONS) == {"files", "upload", "requests", "verify", "log"}
+    assert set(SECTIONS) == {"files", "hex", "upload", "requests", "verify", "log"}
