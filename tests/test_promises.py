@@ -426,3 +426,9 @@ def test_what_the_product_imports_is_declared():
     foreign = imported - sys.stdlib_module_names - {"sealwright"}
     packages = {"argon2": "argon2-cffi", "click": "typer"}
     assert {packages.get(name, name) for name in foreign} <= declared
+
+
+def test_no_page_or_comment_cites_a_document_that_is_not_here():
+    cited = re.compile(r"\b(?:DESIGN|PROTOCOL)\b(?!\.(?:sshsig|key|u2f|agent))")
+    pages = [*PROJECT.glob("*.md"), *PROJECT.glob("docs/**/*.md"), *PROJECT.glob("src/**/*.py")]
+    assert not [path for path in pages if cited.search(path.read_text())]

@@ -1,4 +1,4 @@
-"""kill -9 before and after each arrow of PROTOCOL section 5, and what must hold after the restart.
+"""kill -9 before and after each step of a signature, and what must hold after the restart.
 
 Real processes; each dies at a named point of ``tests.simulators.crashing``.  Whenever something died: the log adds up,
 every signature that is kept has its intent and its outcome in the log, what was acknowledged is there, and the request

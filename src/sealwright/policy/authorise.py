@@ -211,7 +211,7 @@ def _check_slots(request: Request) -> None:
 
 
 def check_times(request: Request) -> None:
-    """A time that ends up in signed bytes may not be chosen far from when it was asked for (PROTOCOL, "Clock").
+    """A time that ends up in signed bytes may not be chosen far from when it was asked for.
 
     Whatever the format: an option of one of these names is such a time everywhere.
     """

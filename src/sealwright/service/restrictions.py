@@ -134,7 +134,7 @@ def _check_rejection(ledger: Ledger, desk: Desk, request: str, signed: SignedDoc
 
 
 def _check_may_veto(ledger: Ledger, live: Live, person: str) -> None:
-    """Who may approve may veto; requesters cancel, administrators restrict (PROTOCOL, section 4)."""
+    """Who may approve may veto; requesters cancel, administrators restrict (docs/spec/restriction.md)."""
     section = ledger.standing().sections.get(Person, person)
     roles = {role for group in live.scope.quorum for role in group.roles}
     if section is None or roles.isdisjoint(section.roles):
