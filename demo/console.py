@@ -66,6 +66,6 @@ class Desk:
 
 
 def _short(word: str) -> str:
-    """Show file names without the folders of this machine."""
+    """Show file names from the demo's folder on, as in its own closing words: they can be found there."""
     before, equals, path = word.rpartition("=")
-    return before + equals + (Path(path).name if path.startswith("/") else path)
+    return before + equals + (os.path.relpath(path, PROJECT) if Path(path).is_relative_to(PROJECT) else path)

@@ -66,11 +66,14 @@ def test_rewriting_keeps_the_mode_of_the_file(configuration):
     ("before", "after", "message"),
     [
         ("port = 8710", "port = 70000", "70000 is no port"),
-        ("port = 8710", 'port = "8710"', "port is missing or not a number"),
+        ("port = 8710", 'port = "8710"', "setting server.port is not a number"),
         ("[server]", "[server]\ntls_key = 'k.pem'", "one of tls_certificate and tls_key is missing"),
         ("{partition}", "one", "would put all partitions into one place"),
         ("[signer]", "[signers]", "id is missing"),
         ("[server]", "[server", "cannot be read"),
+        ("[partitions]", "[partitions]\none = 5", "setting partitions.one is not a table"),
+        ("[partitions]", "[partitions.one]\nuri = 'files:x'", "setting partitions.one.secret is missing"),
+        ("[server]", "[server]\ntls_certificate = 5", "setting server.tls_certificate is not a text"),
     ],
 )
 def test_wrong_settings_are_refused_by_name(configuration, before, after, message):

@@ -134,24 +134,19 @@ def load(folder: Path) -> Configuration:
         raise ConfigurationError(f"{path} cannot be read: {e}", setting=FILE_NAME) from None
     folder = folder.resolve()
     _check_not_replaced(folder)
-    server, signer = _table(values, "server"), _table(values, "signer")
-    certificate, key = server.get("tls_certificate"), server.get("tls_key")
+    server, signer, partitions = (_table(values, name) for name in ("server", "signer", "partitions"))
+    certificate, key = (_text(server, n, "server") if n in server else "" for n in ("tls_certificate", "tls_key"))
     configuration = Configuration(
         folder=folder,
         instance=_text(values, "instance"),
         origin=_text(values, "origin"),
-        host=_text(server, "host"),
-        port=_number(server, "port"),
-        log_key=_source(_text(server, "log_key"), folder),
-        signer_id=_text(signer, "id"),
-        signer_identity=_source(_text(signer, "identity"), folder),
-        signer_user=_number(signer, "user") if "user" in signer else None,
-        partitions={
-            name: PartitionSetting(
-                uri=_uri(_text(setting, "uri"), folder), secret=_source(_text(setting, "secret"), folder)
-            )
-            for name, setting in _table(values, "partitions").items()
-        },
+        host=_text(server, "host", "server"),
+        port=_number(server, "port", "server"),
+        log_key=_source(_text(server, "log_key", "server"), folder),
+        signer_id=_text(signer, "id", "signer"),
+        signer_identity=_source(_text(signer, "identity", "signer"), folder),
+        signer_user=_number(signer, "user", "signer") if "user" in signer else None,
+        partitions={name: _partition(partitions, name, folder) for name in partitions},
         keystore=_keystore(_table(values, "keystore"), folder),
         tls_certificate=folder / certificate if certificate else None,
         tls_key=folder / key if key else None,
@@ -239,11 +234,20 @@ def _spelled(value: str | int | Path, folder: Path) -> str:
     return json.dumps(_relative(value, folder), ensure_ascii=False)  # a TOML basic string escapes as JSON does
 
 
+def _partition(partitions: dict[str, Any], name: str, folder: Path) -> PartitionSetting:
+    table, values = f"partitions.{name}", _table(partitions, name, "partitions")
+    return PartitionSetting(
+        uri=_uri(_text(values, "uri", table), folder), secret=_source(_text(values, "secret", table), folder)
+    )
+
+
 def _keystore(values: dict[str, Any], folder: Path) -> KeystoreSetting:
     setting = KEY_FILES
     if values:
-        so_pin = _text(values, "so_pin") if "so_pin" in values else ""
-        setting = KeystoreSetting(uri=_text(values, "uri"), secret=_text(values, "secret"), so_pin=so_pin)
+        so_pin = _text(values, "so_pin", "keystore") if "so_pin" in values else ""
+        setting = KeystoreSetting(
+            uri=_text(values, "uri", "keystore"), secret=_text(values, "secret", "keystore"), so_pin=so_pin
+        )
     return in_folder(setting, folder)
 
 
@@ -279,22 +283,29 @@ def _relative(source: str, folder: Path) -> str:
     return source
 
 
-def _table(values: dict[str, Any], name: str) -> dict[str, Any]:
+def _table(values: dict[str, Any], name: str, table: str = "") -> dict[str, Any]:
     value = values.get(name, {})
     if not isinstance(value, dict):
-        raise ConfigurationError(f"{name} is not a table", setting=name)
+        raise _wrong(f"{table}.{name}" if table else name, "a table", is_missing=False)
     return value
 
 
-def _text(values: dict[str, Any], name: str) -> str:
-    value = values.get(name)
+def _text(values: dict[str, Any], name: str, table: str = "") -> str:
+    value, setting = values.get(name), f"{table}.{name}" if table else name
     if not isinstance(value, str) or not value:
-        raise ConfigurationError(f"{name} is missing or not a text", setting=name)
+        raise _wrong(setting, "a text", is_missing=value is None)
     return value
 
 
-def _number(values: dict[str, Any], name: str) -> int:
-    value = values.get(name)
+def _number(values: dict[str, Any], name: str, table: str) -> int:
+    value, setting = values.get(name), f"{table}.{name}"
     if type(value) is not int or not 0 <= value < 1 << 31:
-        raise ConfigurationError(f"{name} is missing or not a number", setting=name)
+        raise _wrong(setting, "a number", is_missing=value is None)
     return value
+
+
+def _wrong(setting: str, kind: str, *, is_missing: bool) -> ConfigurationError:
+    found = "is missing" if is_missing else f"is not {kind}"
+    return ConfigurationError(
+        f"setting {setting} {found}", setting=setting, hint=f"{FILE_NAME} of the instance; see docs/operate/settings.md"
+    )
