@@ -72,6 +72,24 @@ def test_fifty_random_capsules_have_the_layout_of_mkeficapsule(tmp_path: Path) -
         assert theirs.endswith(payload)
 
 
+def test_we_verify_what_mkeficapsule_signs_and_refuse_its_flips(tmp_path: Path) -> None:
+    key, anchor = MAKER.private_file(tmp_path), MAKER.anchor(tmp_path)
+    theirs = mkeficapsule.build(PAYLOAD, tmp_path, image_type=IMAGE_TYPE, count=5, key=key, certificate=anchor)
+    assert openssl_verify(theirs, anchor, tmp_path).returncode == 0
+    assert check(theirs).keys == (MAKER.public_key,)
+    for at in (BODY_AT, len(theirs) - 1):
+        assert "Verification failure" in openssl_verify(flipped(theirs, at), anchor, tmp_path).stderr
+        with pytest.raises(VerificationError, match="not what was signed"):
+            check(flipped(theirs, at))
+    with pytest.raises(VerificationError, match="not trusted"):
+        check(theirs, STRANGER)
+    for at in range(BODY_AT + 8, len(theirs) - len(PAYLOAD)):
+        try:
+            assert check(flipped(theirs, at)).keys == (MAKER.public_key,)
+        except (FormatError, VerificationError):
+            continue
+
+
 def test_a_flip_in_each_part_is_refused_by_openssl_and_by_us(tmp_path: Path) -> None:
     anchor = MAKER.anchor(tmp_path)
     assert openssl_verify(SIGNED, anchor, tmp_path).returncode == 0

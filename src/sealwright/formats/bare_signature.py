@@ -1,7 +1,8 @@
 """PKCS #7 SignedData without signed attributes: what UEFI wants of variables and capsules.
 
 The key signs the hash of the content itself, which stands elsewhere.  A capsule holds the ContentInfo, a variable the
-SignedData without it.  SHA-256 and RSA PKCS #1 only, as edk2 and U-Boot demand.
+SignedData without it.  SHA-256 and RSA PKCS #1 only, as edk2 and U-Boot demand.  With ContentInfo, signed attributes
+are read too, since mkeficapsule writes them and firmware takes them.
 Reference: RFC 2315, sections 7 and 9; UEFI 2.10, sections 8.2.2 (variables) and 23.1.2 (capsules).
 """
 
@@ -98,6 +99,8 @@ class BareSignature:
     description: str
     algorithm: Algorithm | None
     signature: bytes
+    attributes: signed_data.SignedData | None = None
+    """Where it has signed attributes after all: they hold the hash of the content, and the key signed them."""
 
     def trusted_key(self, trust: Trust) -> PublicKey:
         """Return the trusted key that claims to have signed; ``VerificationError`` if there is none."""
@@ -116,6 +119,9 @@ class BareSignature:
     def is_over(self, digest: bytes, key: PublicKey) -> bool:
         """Whether ``key`` made this signature over content of that hash."""
         try:
+            if self.attributes is not None:
+                self.attributes.verify(Trust(keys=(key,)))
+                return self.attributes.message_digest == digest
             key.verify(ALGORITHM, digest, self.signature)
         except (VerificationError, FormatError):  # or a key that cannot have used this algorithm
             return False
@@ -127,14 +133,35 @@ class BareSignature:
 
 
 def parse(der: bytes, *, has_content_info: bool) -> BareSignature:
-    """Read a SignedData in DER with one signer, no signed attributes and no content; ``FormatError`` otherwise."""
+    """Read a SignedData in DER with one signer and no content; ``FormatError`` otherwise."""
     check_der(der)
     shape = ContentInfo if has_content_info else SignedDataShape
     try:
-        return _read(shape.load(der, strict=True), has_content_info)
+        outer = shape.load(der, strict=True)
+        if has_content_info and _has_attributes(outer):
+            return _with_attributes(signed_data.parse(der))
+        return _read(outer, has_content_info)
     except (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError):
         # asn1crypto decodes a field when it is touched and reports trouble in whatever exception it meets.
         raise FormatError("not a PKCS #7 SignedData" + ("" if has_content_info else " without ContentInfo")) from None
+
+
+def _has_attributes(outer: Any) -> bool:
+    signers = outer["content"]["signer_infos"]
+    return len(signers) == 1 and not isinstance(signers[0]["signed_attrs"], core.Void)
+
+
+def _with_attributes(signed: signed_data.SignedData) -> BareSignature:
+    if signed.content_type != DATA or signed.content is not None:
+        raise FormatError("CMS holds content of its own, expected a detached signature over data")
+    return BareSignature(
+        signer=signed.signer,
+        spki_der=signed.spki_der,
+        description=signed.description,
+        algorithm=signed.algorithm,
+        signature=signed.signature,
+        attributes=signed,
+    )
 
 
 def _read(outer: Any, has_content_info: bool) -> BareSignature:
