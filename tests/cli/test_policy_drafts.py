@@ -281,6 +281,17 @@ def test_applying_keeps_a_draft_that_says_something_else(terminal, live):
     assert (live.folder / "config-root-a" / "policy-draft.json").exists()
 
 
+def test_a_proposal_that_another_one_overtook_is_not_offered_any_more(terminal):
+    for state in ("PL", "CZ"):
+        terminal.good("root-a", "product", "change", "router", "--environment", "production", "--member-state", state)
+        digest = terminal.good("root-a", "policy", "propose").out.split()[0]
+    offered = [p["digest"] for p in terminal.good("root-a", "policy", "show", "--json").json["proposals"]]
+    assert digest in offered
+    terminal.good("root-a", "policy", "apply", digest)
+    assert terminal.good("root-a", "policy", "show", "--json").json["proposals"] == []
+    assert "there is no open proposal" in terminal.run("root-a", "policy", "sign").err
+
+
 # -- help
 
 

@@ -36,7 +36,7 @@ def show_policy(
             found = administration.open_proposal(desk.settings, desk.api, desk.in_force, proposal)
             _show_proposal(desk, found, json=json)
             return
-        open_ones = [p for p in administration.proposals(desk.api) if p.state == "open"]
+        open_ones = administration.open_proposals(desk.api, desk.in_force)
         if json:
             show_json(_as_json(desk, open_ones))
             return

@@ -152,10 +152,22 @@ def proposals(api: Api) -> tuple[ProposalAnswer, ...]:
     return api.get(ProposalsAnswer, "/v1/proposals").proposals
 
 
+def open_proposals(api: Api, in_force: InForce) -> list[ProposalAnswer]:
+    """Return the proposals that can still come into force, the newest first."""
+    return [p for p in proposals(api) if p.state == "open" and not _is_superseded(p, in_force)]
+
+
+def _is_superseded(proposal: ProposalAnswer, in_force: InForce) -> bool:
+    if proposal.kind == "root":
+        return records.parse(Root, proposal.signed.document).version <= in_force.root.version
+    policy = records.parse(Policy, proposal.signed.document)
+    return policy.version <= in_force.policy_version
+
+
 def open_proposal(settings: Settings, api: Api, in_force: InForce, digest: str) -> ProposalAnswer:
     """Fetch a proposal and check that it is what it says: its digest, root and complete sections."""
     if not digest:
-        digest = next((p.digest for p in proposals(api) if p.state == "open"), "")
+        digest = next((p.digest for p in open_proposals(api, in_force)), "")
         if not digest:
             raise RefusedError("there is no open proposal", code=Code.NOT_FOUND, hint="`sealwright policy propose`")
     found = api.get(ProposalAnswer, f"/v1/proposals/{digest}")
