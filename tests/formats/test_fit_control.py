@@ -1,9 +1,12 @@
 """The keys a device requires, all of them or any: we and U-Boot decide alike, from the same control devicetree."""
 
+import contextlib
 import dataclasses
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from tests.formats.fits import DEV, STRANGER, Recipe, anchor, flipped, key_folder, node_of, replaced, sign, template
 from tests.formats.throwaway import Signer, signer
 from tests.verifiers import uboot
@@ -143,6 +146,26 @@ def test_a_broken_key_node_is_refused() -> None:
     ):
         with pytest.raises(FormatError):
             anchors_of(replaced(anchor(), path, name, value))
+
+
+@pytest.mark.parametrize("cut", [0, 39, 200, -1])
+def test_a_cut_control_devicetree_is_refused(cut: int) -> None:
+    with pytest.raises(FormatError):
+        anchors_of(anchor()[:cut])
+
+
+@settings(max_examples=200, deadline=None)
+@given(data=st.data())
+def test_a_mutated_control_devicetree_is_read_or_refused_and_never_crashes(data: st.DataObject) -> None:
+    control = bytearray(two_keys(ANY_KEY))
+    start = node_of(bytes(control), "/signature").start
+    changes = data.draw(
+        st.dictionaries(st.integers(start, len(control) - 1), st.integers(0, 255), min_size=1, max_size=8)
+    )
+    for at, value in changes.items():
+        control[at] = value
+    with contextlib.suppress(FormatError):
+        anchors_of(bytes(control))
 
 
 def test_the_required_mode_is_written_once(tmp_path: Path) -> None:
