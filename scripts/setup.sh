@@ -28,6 +28,9 @@ if [ -n "$missing" ]; then
   $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >&2
 fi
 
+# A judge that cannot be had costs its own tests, by name, and nothing else (docs/adr/0049).
+scripts/openssl-3.5.sh || echo "setup: no OpenSSL 3.5; the tests that ask it will say so" >&2
+
 stamp=.venv/.requirements
 if ! cmp -s requirements/dev.txt "$stamp"; then
   echo "setup: making the virtual environment" >&2

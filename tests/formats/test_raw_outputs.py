@@ -6,8 +6,7 @@ import cbor2
 import pytest
 from cryptography.hazmat.primitives import serialization
 from tests.formats.throwaway import Signer, signer
-from tests.verifiers import cose as judges
-from tests.verifiers import openssl, openssl35, ssh_keygen
+from tests.verifiers import cose_libraries, openssl, openssl35, ssh_keygen
 
 from sealwright.core.errors import Code, FormatError, SealwrightError, VerificationError
 from sealwright.core.images import MemorySource
@@ -19,7 +18,8 @@ from sealwright.formats.raw_outputs import Output, suffix_of
 IMAGE = bytes(range(256)) * 64
 TIME = 1_790_000_000
 P256 = Algorithm.ECDSA_P256_SHA256
-NIST = [a for a in Algorithm if a.family in (Family.ML_DSA, Family.SLH_DSA)]
+NEW = [Algorithm.ED25519, *(a for a in Algorithm if a.family in (Family.ML_DSA, Family.SLH_DSA))]
+"""What `openssl-3.5` takes and `openssl-3.0` does not."""
 IN_COSE = [
     (P256, cose.Numbers.FULLY_SPECIFIED, -9, "ESP256"),
     (Algorithm.ECDSA_P384_SHA384, cose.Numbers.FULLY_SPECIFIED, -51, "ESP384"),
@@ -64,7 +64,7 @@ def written(folder: Path, signature: bytes, image: bytes = IMAGE) -> tuple[Path,
     return folder / "f.sig", folder / "f.bin"
 
 
-@pytest.mark.parametrize("algorithm", NIST)
+@pytest.mark.parametrize("algorithm", NEW)
 def test_openssl_3_5_accepts_what_we_sign_and_refuses_a_flipped_byte(tmp_path: Path, algorithm: Algorithm) -> None:
     who = signer(algorithm)
     signature, anchor = sidecars(signed(who))[suffix_of(Output.CMS, algorithm)], who.anchor(tmp_path)
@@ -97,6 +97,10 @@ def test_we_verify_what_openssl_3_5_signs(tmp_path: Path, algorithm: Algorithm) 
     assert raw.verify(MemorySource(IMAGE), who.trust, made).keys == (who.public_key,)
     with pytest.raises(VerificationError, match="not the one that was signed"):
         raw.verify(MemorySource(IMAGE[1:]), who.trust, made)
+
+
+def test_the_profile_of_openssl_3_5_names_what_was_tried_here_and_with_3_0() -> None:
+    assert targets.OPENSSL_3_5.algorithms == {*NEW, *(targets.OPENSSL_3_0.algorithms or ())}
 
 
 def test_openssl_3_0_cannot_judge_ml_dsa_which_the_target_profile_says(tmp_path: Path) -> None:
@@ -145,11 +149,11 @@ def test_cwt_and_pycose_accept_a_cose_signature_and_refuse_a_flipped_byte(
     message = made.assemble(who.sign_all(made)).sidecars[0].content
     assert cbor2.loads(cbor2.loads(message).value[0])[1] == number
     payload, public = made.drafts[0].digest, who.key.public_key()  # type: ignore[attr-defined]
-    assert judges.cwt_accepts(message, payload, public, label)
-    assert not judges.cwt_accepts(message, flipped(payload, 0), public, label)
+    assert cose_libraries.cwt_accepts(message, payload, public, label)
+    assert not cose_libraries.cwt_accepts(message, flipped(payload, 0), public, label)
     if numbers is cose.Numbers.POLYMORPHIC:  # pycose knows no others
-        assert judges.pycose_accepts(message, payload, public)
-        assert not judges.pycose_accepts(message, flipped(payload, 0), public)
+        assert cose_libraries.pycose_accepts(message, payload, public)
+        assert not cose_libraries.pycose_accepts(message, flipped(payload, 0), public)
     assert raw.verify(MemorySource(IMAGE), who.trust, {".cose": message}).keys == (who.public_key,)
 
 
@@ -159,8 +163,8 @@ def test_dilithium_py_accepts_a_cose_signature_and_refuses_a_flipped_byte(algori
     made = prepared(who, output="cose")
     (content,) = sidecars(made.assemble(who.sign_all(made))).values()
     payload, public = made.drafts[0].digest, who.key.public_key().public_bytes_raw()  # type: ignore[attr-defined,union-attr]
-    assert judges.dilithium_accepts(content, payload, public)
-    assert not judges.dilithium_accepts(content, flipped(payload, 0), public)
+    assert cose_libraries.dilithium_accepts(content, payload, public)
+    assert not cose_libraries.dilithium_accepts(content, flipped(payload, 0), public)
     assert raw.verify(MemorySource(IMAGE), who.trust, {".mldsa.cose": content}).keys == (who.public_key,)
 
 

@@ -1,6 +1,6 @@
 """Target profiles: what each verifier or bootloader that has been tried accepts.  Data, one line a fact."""
 
-from sealwright.core.keys import Algorithm
+from sealwright.core.keys import Algorithm, Family
 from sealwright.formats.interface import TargetProfile
 
 CLASSICAL = frozenset(algorithm for algorithm in Algorithm if not algorithm.is_post_quantum)
@@ -12,6 +12,12 @@ OPENSSL_3_0 = TargetProfile(
     description="`openssl cms -verify` of Debian 12.",
     formats=frozenset({"raw", "intel-hex", "s-record", "uf2", "dfu", "dfuse"}),
     algorithms=CLASSICAL - {Algorithm.ED25519},  # it says "invalid digest"
+)
+OPENSSL_3_5 = TargetProfile(
+    name="openssl-3.5",
+    description="`openssl cms -verify` of Debian 13: ML-DSA and SLH-DSA too.",
+    formats=frozenset({"raw"}),
+    algorithms=frozenset(a for a in Algorithm if a.family is not Family.HSS_LMS),
 )
 GNUTLS_3_7 = TargetProfile(
     name="gnutls-3.7",
@@ -148,6 +154,7 @@ TARGETS: dict[str, TargetProfile] = {
     target.name: target
     for target in (
         OPENSSL_3_0,
+        OPENSSL_3_5,
         GNUTLS_3_7,
         UBOOT_QEMU_ARM64,
         UBOOT_PSS_QEMU_ARM64,
