@@ -481,7 +481,8 @@ def test_output_names_that_are_taken_are_refused_before_anybody_is_asked(termina
     (tmp_path / "out").mkdir()
     for taken, extra in (
         ("fw.bin.p7s", ()), ("fw.bin.sealwright", ()), ("out/fw.bin", ("-o", tmp_path / "out")),
-        ("out/fw.bin.sealwright", ("-o", f"{tmp_path}/out/")), ("one.bin.sealwright", ("-o", tmp_path / "one.bin")),
+        ("out/fw.bin.sealwright", ("-o", f"{tmp_path}/out/")), ("one.bin.p7s", ("-o", tmp_path / "one.bin")),
+        ("one.bin.sealwright", ("-o", tmp_path / "one.bin")),
     ):  # fmt: skip
         path = tmp_path / taken
         path.touch()

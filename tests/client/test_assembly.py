@@ -1,5 +1,6 @@
 """Signed files appear complete, verified by the format and by the whole evidence, or not at all."""
 
+import inspect
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from tests.conftest import missing
 from tests.formats import efi_images, esp32_images, fits
 from tests.verifiers import openssl, sbverify
 
+from sealwright.client import delivery
 from sealwright.client.assembly import Delivered, assemble, deliver, verify_written
 from sealwright.client.compose import PreparedArtifact
 from sealwright.client.files import FileSource
@@ -279,3 +281,12 @@ def test_a_patch_that_the_format_would_not_make_is_found_on_a_second_look(tmp_pa
     with pytest.raises(VerificationError, match="files beside the image are not those of the evidence"):
         verify_written(records.serialise(evidence), image, {}, raw.trust(), FORMATS)
     verify_written(records.serialise(evidence), image, {".p7s": sidecar.content}, raw.trust(), FORMATS)
+
+
+def test_the_formats_that_leave_the_image_as_it_is_are_known_before_anything_is_signed():
+    beside = set()
+    for name, module in FORMATS.items():
+        source = inspect.getsource(module)
+        if "Sidecar(" in source or "memory_signing" in source:
+            beside.add(name)
+    assert beside == delivery.SIGNED_BESIDE

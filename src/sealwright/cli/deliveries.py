@@ -13,8 +13,8 @@ from sealwright.core.errors import SealwrightError
 from sealwright.policy.documents import Environment
 
 OUTPUT_HELP = (
-    "signed file, or a folder with a slash behind it; by default beside the image: IMAGE.p7s for raw files, else "
-    "NAME.signed.SUFFIX of NAME.SUFFIX"
+    "signed file, or a folder with a slash behind it; by default beside the image: IMAGE.p7s for raw and HEX files, "
+    "else NAME.signed.SUFFIX of NAME.SUFFIX"
 )
 
 

@@ -211,8 +211,8 @@ def fetch(
         with ending(value):
             delivery.check_place(place, len(paths), replace=force)
             files = delivery.match_files(view.request, table.sources)
-            formats = {artifact.name: artifact.image_format for artifact in view.request.artifacts}
-            named = ((source.path, formats[name]) for name, source in files.items())
+            artifacts = {artifact.name: artifact for artifact in view.request.artifacts}
+            named = ((source.path, artifacts[name]) for name, source in files.items())
             delivery.check_names(place, named, replace=force)
             status = signing.watch(table.settings, table.api, view.digest, wait or 0, note)
             value |= {"state": status.state, "detail": status.detail}

@@ -75,8 +75,8 @@ def sign(
 
     def check(artifacts: Sequence[PreparedArtifact]) -> None:
         if wait is not None:
-            formats = [made.artifact.image_format for made in artifacts]
-            delivery.check_names(place, zip(image, formats, strict=True), replace=force)
+            named = [made.artifact for made in artifacts]
+            delivery.check_names(place, zip(image, named, strict=True), replace=force)
 
     chosen = settings.load()
     with chosen.api() as api, ExitStack() as files:

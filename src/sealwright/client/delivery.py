@@ -16,7 +16,10 @@ from sealwright.core.digests import document_digest
 from sealwright.core.errors import Code, ConfigurationError, VerificationError
 from sealwright.evidence.bundle import EVIDENCE_SUFFIX, Dossier
 from sealwright.formats import FORMATS, raw
-from sealwright.policy.documents import Request
+from sealwright.policy.documents import Artifact, Request
+
+SIGNED_BESIDE = frozenset({"raw", "intel-hex", "s-record", "uf2"})
+"""Formats whose images stay as they are, with the signature in a file beside them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,21 +121,21 @@ def check_place(place: Place, count: int, *, replace: bool) -> None:
     _check_writable(next(folder for folder in (path, *path.absolute().parents) if folder.exists()))
 
 
-def check_names(place: Place, images: Iterable[tuple[Path, str]], *, replace: bool) -> None:
-    """Refuse output names that are taken, for images of these formats, before anybody is asked to approve."""
-    for image, image_format in images:
-        if place.path is not None and not place.is_folder:
-            continue  # that name was looked at by ``check_place``
-        folder = place.path or image.parent
-        stays = image_format == raw.name
-        name = folder / (image.name if stays else signed_name(image))
+def check_names(place: Place, images: Iterable[tuple[Path, Artifact]], *, replace: bool) -> None:
+    """Refuse output names that are taken before anybody is asked to approve."""
+    for image, artifact in images:
+        stays = artifact.image_format in SIGNED_BESIDE
+        name = place.path or image.parent / (image.name if stays else signed_name(image))
+        if place.path and place.is_folder:
+            name = place.path / (image.name if stays else signed_name(image))
         if place.path is None:
-            _check_writable(folder)
+            _check_writable(image.parent)
         if replace:
             continue
-        if not stays or place.path is not None:
+        if name != image:
             refuse_existing(name)
-        for suffix in (EVIDENCE_SUFFIX, *((raw.SUFFIX,) if stays else ())):
+        is_cms = stays and artifact.options.get("output") in (None, "cms")
+        for suffix in (EVIDENCE_SUFFIX, *((raw.SUFFIX,) if is_cms else ())):
             refuse_existing(sidecar_path(name, suffix))
 
 
