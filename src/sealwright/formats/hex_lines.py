@@ -18,7 +18,7 @@ READ_BYTES = 1 << 19
 MAX_LINE_BYTES = 600
 """Longer than any record with 255 bytes of data."""
 BLANK = b" \t\r\n"
-LEAST_ROWS, MOST_ROWS = 4, 1 << 14
+LEAST_ROWS, MOST_ROWS, MOST_PAUSE = 4, 1 << 14, 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class Lines:
 
     def __init__(self, image: ByteSource) -> None:
         self._image, self._buffer, self._start, self._at = image, b"", 0, 0
-        self._tries = MOST_ROWS
+        self._tries, self._pause, self._waiting = MOST_ROWS, 0, 0
         self.number = 0
         """Of the line that was read last, counted from one."""
 
@@ -64,6 +64,9 @@ class Lines:
         What ``prefix`` stands for in the rows is up to ``decode`` of the caller's format: a colon is dropped, the
         S of an S-record becomes a zero digit.
         """
+        if self._waiting:
+            self._waiting -= 1
+            return None
         end = self._line_end()
         width = end + 1 - self._at
         available = min((len(self._buffer) - self._at) // width, self._tries) if width > len(prefix) + 2 else 0
@@ -76,11 +79,19 @@ class Lines:
         if count < LEAST_ROWS:
             self.used(count)
             return None
-        return _decode(self._buffer[self._at : self._at + count * width], width, count, prefix, len(ending))
+        rows = _decode(self._buffer[self._at : self._at + count * width], width, count, prefix, len(ending))
+        if rows is None:
+            self.used(0)
+        return rows
 
     def used(self, count: int) -> None:
-        """Remember how many rows the caller could use: the next try is not much longer, so that tries cost little."""
+        """Remember how many rows the caller could use, so that tries cost little in a file that is not made for them.
+
+        The next try is not much longer than this one; after tries in vain some lines are read without any.
+        """
         self._tries = min(MOST_ROWS, max(LEAST_ROWS, count * 4))
+        self._pause = 0 if count >= LEAST_ROWS else min(MOST_PAUSE, self._pause * 2 + 1)
+        self._waiting = self._pause
 
     def skip(self, count: int) -> None:
         """Move behind ``count`` lines of the length of the next one."""

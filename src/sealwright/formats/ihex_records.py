@@ -37,6 +37,9 @@ LENGTHS = {
 }
 
 
+KINDS = {int(kind): kind for kind in Kind}
+
+
 class _Reader:
     """The state between records: where addresses count from, and the entry."""
 
@@ -67,7 +70,10 @@ class _Reader:
     def _block(self) -> bool:
         """Take the data records ahead at once, as many as are alike and without fault."""
         rows = self.lines.rows(b":")
-        if rows is None or rows.width != HEAD_BYTES + rows.raw[0] + 1 or rows.raw[3] or not rows.raw[0]:
+        if rows is None:
+            return False
+        if rows.width != HEAD_BYTES + rows.raw[0] + 1 or rows.raw[3] or not rows.raw[0]:
+            self.lines.used(0)
             return False
         count = min(hex_lines.same(rows, 0), hex_lines.same(rows, 3))
         count = min(count, hex_lines.ascending(rows, 1, 2, rows.raw[0]))
@@ -89,9 +95,10 @@ class _Reader:
             raise self.lines.error(
                 f"checksum is {raw[-1]:#04x}, the record adds up to {-sum(raw[:-1]) & 0xFF:#04x}", at
             )
-        if raw[3] not in list(Kind):
+        kind = KINDS.get(raw[3])
+        if kind is None:
             raise self.lines.error(f"unknown record type {raw[3]:#04x}", at)
-        kind, address, data = Kind(raw[3]), int.from_bytes(raw[1:3], "big"), raw[HEAD_BYTES:-1]
+        address, data = int.from_bytes(raw[1:3], "big"), raw[HEAD_BYTES:-1]
         if kind is Kind.DATA:
             self._data(address, data, at)
         elif len(data) != LENGTHS[kind] or address:

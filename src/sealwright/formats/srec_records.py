@@ -73,6 +73,7 @@ class _Reader:
         head = 2 + address_bytes
         size = rows.width - head - 1
         if size < 1 or rows.raw[1] != address_bytes + size + 1:
+            self.lines.used(0)
             return False
         count = min(hex_lines.same(rows, 1), hex_lines.ascending(rows, 2, address_bytes, size))
         if not count or not hex_lines.sums_to(rows, count, ALL_ONES + rows.raw[0] & 0xFF):
