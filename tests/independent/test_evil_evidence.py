@@ -272,6 +272,10 @@ attack(
 )  # fmt: skip
 
 attack(
+    "key of a voter twice", "policy 4", Code.POLICY_INVALID,
+    person_cleo=lambda _, person: replace(person, authenticators=person.authenticators * 2),
+)  # fmt: skip
+attack(
     "firmware key that speaks for a voter", "policy 13", Code.POLICY_INVALID,
     person_cleo=lambda story, person: replace(person, authenticators=(*person.authenticators, boot_key_as_ssh(story))),
 )  # fmt: skip

@@ -260,8 +260,8 @@ class Verification:
             own = (me := who.get("id", who.get("person")), *{who.get("type")} & {"pipeline", "gate-key"})
             keys = [spki(ssh_key(key["key"])[1]) for key in who.get("authenticators", [])]
             keys += [EDWARDS + who["key"]] if "key" in who else []
-            hold("policy", {3: who.get("type") != "pipeline" or not {me, ("person", me)} & {*admins, *self.sections},
-                            2: point(who.get("key", b"\2")), 4: all(owners.setdefault(k, own) == own for k in keys)})
+            hold("policy", {2: point(who.get("key", b"\2")), 3: "pipeline" not in own[1:] or not {me, ("person", me)}
+                    & {*admins, *self.sections}, 4: [owners.setdefault(k, own) for k in keys] == [own] * len({*keys})})
         for s in self.sections.values():
             area, home = f"{s.get('product')}/{s.get('environment')}", s.get("partition")
             production = s.get("environment") == "production"

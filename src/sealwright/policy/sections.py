@@ -151,9 +151,12 @@ def _owners(sections: Sections, root: Root) -> dict[bytes, str]:
         if pipeline.id in people:
             raise _refused(f"a pipeline has the id of the person {pipeline.id}")
     for holder in holders:
-        for authenticator in holder.authenticators:
-            if owners.setdefault(public_key_of(authenticator), holder.id) != holder.id:
-                raise _refused(f"a public key of {holder.id} belongs to somebody else too")
+        keys = [public_key_of(authenticator) for authenticator in holder.authenticators]
+        if len(set(keys)) < len(keys):
+            # Revoked under one of its names, it would go on under the other.
+            raise _refused(f"a public key of {holder.id} is there twice")
+        if any(owners.setdefault(key, holder.id) != holder.id for key in keys):
+            raise _refused(f"a public key of {holder.id} belongs to somebody else too")
     for gate in sections.all(GateKey):
         edwards.check_point(gate.key)
         if owners.setdefault(edwards.spki_of(gate.key), name := f"gate {gate.id}") != name:
