@@ -134,8 +134,9 @@ def load(folder: Path) -> Configuration:
         raise ConfigurationError(f"{path} cannot be read: {e}", setting=FILE_NAME) from None
     folder = folder.resolve()
     _check_not_replaced(folder)
-    server, signer, partitions = (_table(values, name) for name in ("server", "signer", "partitions"))
-    certificate, key = (_text(server, n, "server") if n in server else "" for n in ("tls_certificate", "tls_key"))
+    server, signer, partitions = _table(values, "server"), _table(values, "signer"), _table(values, "partitions")
+    certificate = _text(server, "tls_certificate", "server") if "tls_certificate" in server else ""
+    key = _text(server, "tls_key", "server") if "tls_key" in server else ""
     configuration = Configuration(
         folder=folder,
         instance=_text(values, "instance"),
