@@ -11,7 +11,7 @@ from tests.verifiers import openssl, openssl35
 from sealwright.core.keys import Algorithm
 from sealwright.formats.raw_outputs import Output, suffix_of
 
-DIFFERENT = 1
+DIFFERENT, REFUSED = 1, 77
 JUDGED_BY = {
     Algorithm.RSA_PSS_SHA384: openssl,
     Algorithm.ECDSA_P521_SHA512: openssl,
@@ -99,3 +99,13 @@ def test_a_post_quantum_public_key_is_shown_as_others_read_it(terminal, tmp_path
         shown = openssl35.run("pkey", "-pubin", "-in", path, "-text", "-noout")
         assert shown.stdout.upper().startswith(f"{algorithm.upper()} PUBLIC-KEY:")
         assert f"{algorithm}, " in terminal.good("ada", "key", "show", f"{algorithm}/production/1").out
+
+
+def test_a_request_of_more_slow_signatures_than_a_round_has_time_for_is_refused(terminal, tmp_path):
+    images = [tmp_path / f"{number}.bin" for number in range(21)]
+    for image in images:
+        image.write_bytes(os.urandom(32))
+    said = terminal.run("ada", "sign", *images, "--product", "slh-dsa-sha2-128s", "--release", "1.0", "--new")
+    assert said.code == REFUSED
+    assert "21 signatures by slow algorithms, at most 20 in one request" in said.err
+    assert "request fewer images at a time" in said.err

@@ -130,10 +130,10 @@ def _own_first(key: PublicKey, certificates: tuple[bytes, ...]) -> tuple[bytes, 
 
 def _read(data: bytes, passphrase: bytes | None) -> tuple[object, tuple[bytes, ...]]:
     try:
-        if (own := _own_key(data)) is not None:
+        if (known := _own_key(data)) is not None:
             if passphrase:
                 raise TypeError  # as the library says it below
-            return own, _pem_certificates(data)
+            return known, _pem_certificates(data)
         if b"-----BEGIN " in data[:4096]:
             return serialization.load_pem_private_key(data, passphrase), _pem_certificates(data)
         if _is_pkcs12(data):

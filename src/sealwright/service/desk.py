@@ -8,6 +8,7 @@ from contextlib import suppress
 from sealwright.core import records
 from sealwright.core.envelopes import SignedDocument
 from sealwright.core.errors import Code, RefusedError, SealwrightError, UnavailableError
+from sealwright.core.keys import Algorithm
 from sealwright.policy.authorise import Ballot
 from sealwright.policy.documents import Checked, Decision, Vote
 from sealwright.service.ledger import Ledger
@@ -16,7 +17,9 @@ from sealwright.service.ports import Clock, DocumentStore, RequestState
 
 SETTLE_SECONDS = 5.0
 MAX_ROUND_SLOTS = 2000
-"""So many signatures are made within the time a round may take, and fit its answer, whatever the keys."""
+"""So many signatures are made within the time a round may take, and fit its answer; large and slow ones count more."""
+SLOW_WEIGHT = 100
+"""A signature of seconds counts for so many."""
 
 
 class Desk:
@@ -114,7 +117,7 @@ class Desk:
             for live in self._ready.values():
                 if live.not_before > now:
                     continue
-                slots += len(live.profiles)
+                slots += sum(weight(profile.algorithm) for profile in live.profiles)
                 if len(some) == limit or (some and slots > MAX_ROUND_SLOTS):
                     break
                 some.append(live)
@@ -213,3 +216,8 @@ class Desk:
 def _age(signed: SignedDocument) -> tuple[int, bool]:
     vote = records.parse(Vote, signed.document)
     return vote.time, vote.checked is Checked.RECOMPUTED  # in one second, the one that saw more is the newer
+
+
+def weight(algorithm: Algorithm) -> int:
+    """Return for how many slots of a round a signature counts: by its size, or by its time if it is slow."""
+    return max(SLOW_WEIGHT if algorithm.is_slow else 1, algorithm.most_signature_bytes // 1024)

@@ -21,6 +21,9 @@ from sealwright.policy.documents import KeyProfile, Scope
 from sealwright.service.ledger import Ledger
 from sealwright.service.ports import Clock, RequestState
 
+MAX_SLOW_SLOTS = 20
+"""Of one request: by a slow algorithm each takes up to three seconds, and a round lasts two minutes at most."""
+
 
 @dataclass(slots=True, kw_only=True)
 class Live:
@@ -55,6 +58,12 @@ class Judge:
         scope, profiles, rules = rules_of(checked.request, standing)
         if scope.gates:
             raise RefusedError(f"scope {scope.id} demands gates, none runs here", code=Code.GATES_NOT_MET)
+        if (slow := sum(profile.algorithm.is_slow for profile in profiles)) > MAX_SLOW_SLOTS:
+            raise RefusedError(
+                f"{slow} signatures by slow algorithms, at most {MAX_SLOW_SLOTS} in one request",
+                code=Code.REQUEST_INVALID,
+                hint="request fewer images at a time",
+            )
         if len(messages) != sum(profile.signs == "message" for profile in profiles):
             raise RefusedError("one message belongs to each slot whose key signs messages", code=Code.SLOT_INVALID)
         return Live(

@@ -10,7 +10,8 @@ from sealwright.core.errors import Code, RefusedError, SealwrightError, Verifica
 from sealwright.signer.ports import Partition, SigningTask
 
 PORTION = 64
-"""So many tasks at least go to a worker in one frame, if a round has them."""
+"""So many tasks at least go to a worker in one frame, if a round has them; slow ones go alone, since a worker that does
+not answer for half a minute is taken for dead."""
 
 
 class Shift:
@@ -25,7 +26,7 @@ class Shift:
     def add(self, task: SigningTask) -> None:
         """Take one task; the worker begins when there are enough of them."""
         self._waiting.append(task)
-        if len(self._waiting) >= PORTION:
+        if len(self._waiting) >= PORTION or task.algorithm.is_slow:
             self._begin()
 
     def results(self) -> Iterator[bytes | SealwrightError]:

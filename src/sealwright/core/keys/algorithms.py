@@ -71,6 +71,18 @@ class Algorithm(StrEnum):
         return self is Algorithm.HSS_LMS
 
     @property
+    def most_signature_bytes(self) -> int:
+        """The length of the longest signature (FIPS 204, table 2; FIPS 205, table 2)."""
+        sizes = {"44": 2420, "65": 3309, "87": 4627, "128s": 7856, "128f": 17088, "192s": 16224, "192f": 35664}
+        sizes |= {"256s": 29792, "256f": 49856, "lms": 49152}
+        return sizes.get(self.rsplit("-", 1)[1], 1024) if self.is_post_quantum else 1024  # RSA of 8192 bits
+
+    @property
+    def is_slow(self) -> bool:
+        """Whether a signature takes up to seconds: the small sets of SLH-DSA.  It is then asked for one at a time."""
+        return self.family is Family.SLH_DSA and self.endswith("s")
+
+    @property
     def is_post_quantum(self) -> bool:
         """Whether the algorithm is meant to resist a quantum computer."""
         return self.family not in (Family.RSA, Family.ECDSA, Family.ED25519)
