@@ -16,7 +16,7 @@ from tests.verifiers import sbverify, systemd_measure
 
 from sealwright.core.errors import Code, FormatError, SealwrightError
 from sealwright.core.images import MemorySource
-from sealwright.formats import pe, pe_layout, uki
+from sealwright.formats import authenticode, pe, pe_layout, uki
 
 SMALL = {".linux": b"kernel" * 1000, ".initrd": b"initrd", ".cmdline": ukis.CMDLINE, ".osrel": ukis.OS_RELEASE}
 PHASES = {"enter-initrd", "leave-initrd", "sysinit", "ready"}
@@ -85,6 +85,29 @@ def test_sbverify_accepts_a_signed_kernel_image_and_refuses_it_flipped(tmp_path:
         refused = sbverify.verify(path, maker.anchor(tmp_path))
         assert (refused.returncode, "Hash doesn't match image" in refused.stderr) == (1, True)
     assert ours(signed) == ours(ukis.build(SMALL))
+
+
+def test_sbsign_hashes_fifty_random_programs_as_we_do_and_sbverify_accepts_both(tmp_path: Path) -> None:
+    """Random sections behind the stub's, and random bytes behind the sections, of odd lengths too."""
+    dice, maker = random.Random(12), signer(RSA)  # noqa: S311  (a repeatable choice)
+    key, anchor = maker.private_file(tmp_path), maker.anchor(tmp_path)
+    plain, out = tmp_path / "plain.efi", tmp_path / "signed.efi"
+    for _ in range(50):
+        names = [".linux", *dice.sample(sorted(set(uki.MEASURED) - {".linux"}), dice.randint(0, 6))]
+        data = ukis.build({name: dice.randbytes(dice.randint(1, 5_000)) for name in names})
+        data += dice.randbytes(dice.choice([0, 0, 1, 7, 8, 100]))
+        plain.write_bytes(data)
+        sbverify.sign(plain, key, anchor, out)
+        assert image_digests(out.read_bytes()) == image_digests(sign(data, maker))
+        assert pe.verify(MemorySource(out.read_bytes()), maker.trust, {})
+        out.write_bytes(sign(data, maker))
+        assert sbverify.verify(out, anchor).returncode == 0
+
+
+def image_digests(signed: bytes) -> list[bytes]:
+    table = pe_layout.read(MemorySource(signed)).table
+    assert table is not None
+    return [authenticode.parse(der).image_digest for der in pe_layout.read_certificates(MemorySource(signed), table)]
 
 
 @pytest.mark.parametrize(
