@@ -48,6 +48,17 @@ def mcuboot(image: Path, out: Path) -> None:
         _copy(file, out, before=512)
 
 
+def u_boot_fit(image: Path, out: Path) -> None:
+    """Two hashes of the file, one of the payload against its hash node (all but a few kilobytes), and the copy."""
+    sha256, sha512, payload = hashlib.sha256(), hashlib.sha512(), hashlib.sha256()
+    with image.open("rb", buffering=0) as file:
+        while chunk := file.read(CHUNK_BYTES):
+            sha256.update(chunk)
+            sha512.update(chunk)
+            payload.update(chunk)
+        _copy(file, out)
+
+
 def _copy(file: FileIO, out: Path, *, before: int = 0) -> None:
     """Copy a file that was read to its end."""
     size = file.tell()
@@ -71,4 +82,5 @@ def _write_durably(out: Path, write: Callable[[int], object]) -> None:
 
 
 if __name__ == "__main__":
-    {"raw": raw, "uefi-pe": uefi_pe, "mcuboot": mcuboot}[sys.argv[1]](Path(sys.argv[2]), Path(sys.argv[3]))
+    loops = {"raw": raw, "uefi-pe": uefi_pe, "mcuboot": mcuboot, "u-boot-fit": u_boot_fit}
+    loops[sys.argv[1]](Path(sys.argv[2]), Path(sys.argv[3]))

@@ -20,11 +20,13 @@ from sealwright.formats import FORMATS
 from sealwright.formats.interface import Slot
 from sealwright.policy import documents as d
 
+FIT = {"key_name": "u-boot-fit"}
+
 
 def sign_file(image_format: str, image: Path, out: Path, keys: Path) -> None:
     """Prepare, sign, assemble, write."""
     now = {"signing_time": int(time.time())}
-    options = {"raw": now, "intel-hex": now, "mcuboot": {"version": "1.2.3"}}.get(image_format, {})
+    options = {"raw": now, "intel-hex": now, "mcuboot": {"version": "1.2.3"}, "u-boot-fit": FIT}.get(image_format, {})
     with FileSource(image) as source, Outputs(replace=True) as outputs:
         profile = key_profile(image_format, keys)
         prepared = prepare_artifact(source, image.name, FORMATS[image_format], [profile], options).prepared
@@ -50,7 +52,8 @@ def key_profile(image_format: str, keys: Path) -> d.KeyProfile:
     """Return what a policy would say of the key in ``keys``."""
     certificate = x509.load_pem_x509_certificate((keys / f"{image_format}.crt").read_bytes())
     spki = serialization.PublicFormat.SubjectPublicKeyInfo
-    algorithm = Algorithm.RSA_PKCS1_SHA256 if image_format == "uefi-pe" else Algorithm.ECDSA_P256_SHA256
+    is_rsa = image_format in {"uefi-pe", "u-boot-fit"}
+    algorithm = Algorithm.RSA_PKCS1_SHA256 if is_rsa else Algorithm.ECDSA_P256_SHA256
     return d.KeyProfile(
         type="key-profile", format=1, salt="00" * 16, id="bench/production/1", product="bench",
         environment=d.Environment.PRODUCTION, purpose=d.Purpose.FIRMWARE, partition="bench-production",

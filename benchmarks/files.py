@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 from cryptography import x509
@@ -14,6 +15,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from tests.simulators.live import Live
 
+from benchmarks import fit_files
 from benchmarks.live import approve_when_there, installation, peak
 from benchmarks.measuring import Figure, alternate
 from sealwright.core.images import MemorySource
@@ -60,7 +62,7 @@ def make_application(path: Path, size: int) -> Path:
 
 
 MAKERS = {"raw": make_raw, "uefi-pe": make_pe}
-ALONE = {"mcuboot": make_application}
+ALONE = {"mcuboot": make_application, "u-boot-fit": partial(fit_files.make_fit, make_raw)}
 """What is not sent through the server too."""
 PRODUCTS = {"raw": "router", "uefi-pe": "boot"}
 
@@ -73,6 +75,7 @@ def make_keys(folder: Path) -> None:
     for image_format, key in (
         ("raw", ec.generate_private_key(ec.SECP256R1())),
         ("uefi-pe", rsa.generate_private_key(65537, 2048)),
+        ("u-boot-fit", rsa.generate_private_key(65537, 2048)),
         ("intel-hex", ec.generate_private_key(ec.SECP256R1())),
         ("mcuboot", ec.generate_private_key(ec.SECP256R1())),
     ):
@@ -115,7 +118,7 @@ def _file_to_file(folder: Path, image: Path, image_format: str, runs: int) -> li
     commands |= _other_signers(image_format, image, out, folder / "keys")
     medians = alternate(runs, **{name: job(command) for name, command in commands.items()})
     name = f"{image_format} {image.stat().st_size >> 20} MiB, file to file"
-    aims = {"loop": "<= 1.5", "osslsigncode": "<= 1", "imgtool": "<= 0.33, or the loop"}
+    aims = {"loop": "<= 1.5", "osslsigncode": "<= 1", "imgtool": "<= 0.33, or the loop", "mkimage": "<= 0.33"}
     figures = [
         Figure(name=f"{name}, {other}", ours=medians["ours"], other=medians[other], unit="s", beside=other,
                aim=aims.get(other, ""))
@@ -138,6 +141,8 @@ def _other_signers(image_format: str, image: Path, out: Path, keys: Path) -> dic
     if image_format == "mcuboot":
         parameters = ("-v", "1.2.3", "-H", "0x200", "--pad-header", "-S", hex(1 << 31))
         return {"imgtool": [Path(sys.executable).with_name("imgtool"), "sign", "-k", key, *parameters, image, out]}
+    if image_format == "u-boot-fit":
+        return {"mkimage": fit_files.mkimage(image, out, keys)}
     if image_format != "uefi-pe":
         return {}
     sign = ["osslsigncode", "sign", "-key", key, "-certs", certificate, "-h", "sha256", "-in", image, "-out", out]
