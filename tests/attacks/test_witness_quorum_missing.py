@@ -29,10 +29,11 @@ def test_a_cosigned_checkpoint_is_followed_and_signed_under():
     assert instance.sign(instance.approved())
 
 
-def test_one_witness_twice_is_one():
+def test_one_witness_twice_is_refused():
     instance, witnesses = witnessed(2, 2)
     instance.log.witnesses = [witnesses[0], witnesses[0]]
-    assert instance.catch_up().refusal.code is Code.NOT_TRUSTED
+    refusal = instance.catch_up().refusal
+    assert (refusal.code, "two signature lines of key" in refusal.message) == (Code.INVALID_DOCUMENT, True)
     instance.log.witnesses = witnesses
     assert instance.catch_up().refusal is None
 
