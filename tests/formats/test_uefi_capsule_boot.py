@@ -1,4 +1,4 @@
-"""U-Boot, built to authenticate capsules, takes ours as far as its flash and refuses the others."""
+"""U-Boot, built to authenticate capsules, writes the firmware of ours into its flash and refuses the others."""
 
 import functools
 import subprocess
@@ -14,10 +14,17 @@ from tests.verifiers import mkeficapsule, uboot
 
 pytestmark = pytest.mark.slow
 
-UPDATE = f"efidebug capsule update -v {uboot.LOAD_ADDRESS:x}"
+# Partitions in the size of the flash that U-Boot finds, then the update, then what stands at the flash's beginning.
+UPDATE = (
+    "setenv mtdids nor0=nor0,nor1=nor1; setenv mtdparts 'mtdparts=nor0:32m(u-boot);nor1:32m(u-boot-env)'; "
+    f"efidebug capsule update -v {uboot.LOAD_ADDRESS:x}; md.b 0 10"
+)
 REFUSED = "Capsule authentication check failed. Aborting update"
-PASSED = "dfu_alt_info set"
-"""U-Boot goes on to its flash, which this machine has not in the size that its partitions want."""
+
+
+def is_in_flash(said: str) -> bool:
+    """Whether the firmware's first bytes were written; U-Boot 2023.01 then gives up waiting for QEMU's flash."""
+    return f"00000000: {PAYLOAD[:16].hex(' ')}" in said
 
 
 @functools.cache
@@ -42,15 +49,15 @@ def console(data: bytes) -> str:
 @pytest.mark.parametrize("options", [{}, {"fw_version": 7, "lowest_supported_version": 5}], ids=["plain", "versioned"])
 def test_uboot_accepts_our_capsules(options: dict[str, int]) -> None:
     said = console(capsule(**options))
-    assert PASSED in said
+    assert is_in_flash(said)
     assert REFUSED not in said
 
 
 def test_uboot_accepts_an_unsigned_capsule_that_we_signed(tmp_path: Path) -> None:
     unsigned = mkeficapsule.build(PAYLOAD, tmp_path, image_type=IMAGE_TYPE)
-    assert PASSED in console(capsule(unsigned))
+    assert is_in_flash(console(capsule(unsigned)))
     said = console(unsigned)
-    assert PASSED not in said
+    assert not is_in_flash(said)
     assert "Cannot handle a capsule" in said
 
 
@@ -60,15 +67,15 @@ def test_uboot_refuses_a_flipped_capsule(part: str) -> None:
     at = {"payload": len(signed) - 1, "count": 92, "signature": len(signed) - len(PAYLOAD) - 1}[part]
     said = console(flipped(signed, at))
     assert REFUSED in said
-    assert PASSED not in said
+    assert not is_in_flash(said)
 
 
 def test_uboot_refuses_a_capsule_of_a_stranger() -> None:
     said = console(capsule(who=STRANGER))
     assert REFUSED in said
-    assert PASSED not in said
+    assert not is_in_flash(said)
 
 
 def test_uboot_without_a_key_accepts_no_capsule() -> None:
     said = uboot.boot(capsule(), uboot.control_dtb(uboot.PSS_ARM64), UPDATE, uboot.PSS_ARM64).console
-    assert PASSED not in said
+    assert not is_in_flash(said)
