@@ -135,6 +135,8 @@ def test_inspect_shows_the_device_and_what_is_uncovered() -> None:
     assert uncovered(size, found.covered) == tuple(part for part, _ in found.uncovered)
     assert dfu.inspect(MemorySource(IMAGE)).signatures == ()
     assert detect(MemorySource(signed())) is dfu
+    assert detect(MemorySource(with_suffix(b":10" + FIRMWARE))) is dfu
+    assert detect(MemorySource(with_suffix(bytes.fromhex("3db8f396") + FIRMWARE))) is dfu  # MCUboot inside
 
 
 def test_every_flip_with_the_crc_made_good_is_refused_or_leaves_what_is_covered() -> None:

@@ -121,6 +121,8 @@ def test_gaps_block_sizes_and_families_make_the_stream_of_the_page(tmp_path: Pat
 def test_files_for_two_families_are_read_apart_and_cannot_be_flat() -> None:
     both = uf2_file(MEMORY, RP2350) + uf2_file(MEMORY, RP2040)
     assert [family for family, _ in memory(both).families] == [RP2040, RP2350]
+    facts = uf2.inspect(MemorySource(both)).facts
+    assert facts["Segment of family 0xe48bff59 0x10000000"] == facts["Segment of family 0xe48bff56 0x10000000"]
     assert stream(memory(both)) == stream(memory(uf2_file(MEMORY, RP2040) + uf2_file(MEMORY, RP2350)))
     with pytest.raises(FormatError, match="for 2 families, a flat window shows one"):
         sign(uf2, both, signer(WHO), profile="flat", base=0x1000_0000, size=2048, fill=0)

@@ -5,6 +5,8 @@ from sealwright.formats import dfu, dfuse, esp32, fit, ihex, mcuboot, pe, raw, s
 from sealwright.formats.interface import Format
 
 FORMATS: dict[str, Format] = {
+    dfu.name: dfu,  # first: its suffix stands around images of other formats
+    dfuse.name: dfuse,
     fit.name: fit,
     pe.name: pe,
     uefi_capsule.name: uefi_capsule,
@@ -14,8 +16,6 @@ FORMATS: dict[str, Format] = {
     ihex.name: ihex,
     srec.name: srec,
     uf2.name: uf2,
-    dfu.name: dfu,
-    dfuse.name: dfuse,
     raw.name: raw,  # last: it claims no image, it takes what is left
 }
 

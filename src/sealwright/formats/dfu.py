@@ -62,7 +62,7 @@ def prepare(
     def embed(signature_block: bytes) -> list[Edit]:
         return [Edit(offset=suffix.start, old=b"", new=signature_block)]
 
-    return dfu_signing.prepare(image, keys, chosen, target, format_name=name, suffix=suffix, embed=embed)
+    return dfu_signing.prepare(image, keys, chosen, target, format_name=name, embed=embed)
 
 
 def verify(image: ByteSource, trust: Trust, sidecars: Mapping[str, bytes]) -> Verified:  # noqa: ARG001  (the interface names it)

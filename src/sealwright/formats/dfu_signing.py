@@ -59,7 +59,6 @@ class Prepared:
     """A file read and hashed, its signed attributes laid out; ``embed`` says how the block gets in."""
 
     image: ByteSource
-    suffix: dfu_suffix.Suffix
     embed: Embed
     draft: cms.Draft
     options: Mapping[str, Any]
@@ -92,7 +91,6 @@ def prepare(
     target: TargetProfile,
     *,
     format_name: str,
-    suffix: dfu_suffix.Suffix,
     embed: Embed,
     description: str | None = None,
 ) -> Prepared:
@@ -101,7 +99,6 @@ def prepare(
     target.check(format_name, key)
     return Prepared(
         image=image,
-        suffix=suffix,
         embed=embed,
         options=records.dump(chosen),
         draft=cms.Draft(

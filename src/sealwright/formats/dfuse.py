@@ -98,7 +98,6 @@ def prepare(
         chosen,
         target,
         format_name=name,
-        suffix=found.suffix,
         embed=embed,
         description=_description(chosen.signature_address),
     )

@@ -182,22 +182,23 @@ def content(image: ByteSource, options: Mapping[str, Any], *, read: Reader) -> I
 def facts(memory: MemoryImage) -> dict[str, str]:
     """Describe a memory image for an approver."""
     found = {"Data": f"{memory.size} bytes in {len(memory.segments)} segments"}
-    for _, segments in memory.families:
+    for family, segments in memory.families[:MAX_SHOWN]:
+        of = "" if len(memory.families) == 1 else f" of family {family:#010x}"
         spans = [(segment.address, segment.stop) for segment in segments]
-        found |= _listed("Segment", spans, len(found)) | _listed("Gap", gaps(segments), len(found))
+        found |= _listed("Segment", spans, of) | _listed("Gap", gaps(segments), of)
     found["Entry"] = memory.entry.text if memory.entry else "none"
     found["SHA-256 of segments"] = _hash(memory.canonical(), "sha256").hex()
     found["Covered"] = "addresses, data and entry (profile segments); the whole file (file); data in a window (flat)"
     return found
 
 
-def _listed(label: str, spans: Sequence[tuple[int, int]], _: int) -> dict[str, str]:
+def _listed(label: str, spans: Sequence[tuple[int, int]], of: str) -> dict[str, str]:
     found = {
-        f"{label} {start:#010x}": f"{start:#010x}-{stop:#010x}, {stop - start} bytes"
+        f"{label}{of} {start:#010x}": f"{start:#010x}-{stop:#010x}, {stop - start} bytes"
         for start, stop in spans[:MAX_SHOWN]
     }
     if len(spans) > MAX_SHOWN:
-        found[f"{label}s not listed"] = str(len(spans) - MAX_SHOWN)
+        found[f"{label}s{of} not listed"] = str(len(spans) - MAX_SHOWN)
     return found
 
 
