@@ -29,14 +29,14 @@ UEFI_ALGORITHMS = frozenset({Algorithm.RSA_PKCS1_SHA256})
 UEFI_KEY_SIZES = frozenset({2048, 3072, 4096})
 OVMF = TargetProfile(
     name="ovmf",
-    description="edk2 for virtual machines: any one signature of several may match db; ECDSA is refused.",
+    description="edk2 in virtual machines: one signature in db is enough unless dbx names another; no ECDSA.",
     formats=frozenset({"uefi-pe", "uefi-variable"}),
     algorithms=UEFI_ALGORITHMS,
     key_sizes_bits=UEFI_KEY_SIZES,
 )
 SBVERIFY_0_9 = TargetProfile(
     name="sbverify-0.9",
-    description="`sbverify --cert` of Debian 12: SHA-256 only.",
+    description="`sbverify --cert` of Debian 12: SHA-256 only; one of several signatures will do.",
     formats=frozenset({"uefi-pe"}),
     algorithms=UEFI_ALGORITHMS,
     key_sizes_bits=UEFI_KEY_SIZES,
