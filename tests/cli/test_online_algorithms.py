@@ -37,7 +37,7 @@ def live(tmp_path_factory):
 @pytest.fixture
 def terminal(live, capsys, monkeypatch):
     terminal = Terminal(live, capsys, monkeypatch)
-    for person in PEOPLE:
+    for person in ("root-a", *PEOPLE):
         if not (live.folder / f"config-{person}").exists():
             terminal.connect(person)
     return terminal
@@ -109,3 +109,30 @@ def test_a_request_of_more_slow_signatures_than_a_round_has_time_for_is_refused(
     assert said.code == REFUSED
     assert "21 signatures by slow algorithms, at most 20 in one request" in said.err
     assert "request fewer images at a time" in said.err
+
+
+def test_an_administrator_makes_one_key_and_takes_another_in(terminal, live, image, tmp_path):
+    instance = ("--instance", live.configuration.folder, "--format", "raw")
+    made, taken, product = Algorithm.ML_DSA_65, Algorithm.SLH_DSA_SHA2_128F, "sensor"
+    terminal.good("root-a", "product", "add", product, "--environment", "production", "--key-grade", "software")
+    terminal.good("root-a", "key", "create", f"{product}/production/1", "--algorithm", made, *instance)
+    openssl35.generate(taken, tmp_path / "key.pem")
+    command = ("key", "import", f"{product}/production/2", tmp_path / "key.pem", "--algorithm", taken, *instance)
+    said = terminal.run("root-a", *command[:4], "--algorithm", made, *instance)
+    assert said.code != 0  # a key of another kind than the algorithm
+    openssl35.run(
+        "req", "-x509", "-new", "-key", tmp_path / "key.pem", "-subj", "/CN=TEST ONLY", "-out", tmp_path / "c.pem"
+    )
+    terminal.good("root-a", *command, "--certificate", tmp_path / "c.pem")
+    proposal = terminal.good("root-a", "policy", "propose").out.split()[0]
+    terminal.good("root-a", "policy", "apply", proposal)
+    for number, judged, suffix in (("1", made, ".mldsa.p7s"), ("2", taken, ".slhdsa.p7s")):
+        profile = f"{product}/production/{number}"
+        signed(terminal, image, product, "--key-profile", profile)
+        said = terminal.good("dan", "verify", image, "--trust", live.configuration.trust_file).out
+        assert f"{profile}, {judged}, software key" in said
+        certificate = tmp_path / "certificate.pem"
+        certificate.write_text(terminal.good("ada", "key", "show", profile, "--certificate").out)
+        judgement = openssl35.cms_verify(image.with_name(f"fw.bin{suffix}"), image, certificate)
+        assert "CMS Verification successful" in judgement.stderr
+        image.with_name("fw.bin.sealwright").unlink()
