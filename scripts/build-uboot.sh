@@ -49,7 +49,8 @@ fetch_source() {
   done
   set -- -q -o Dir::Etc::SourceList=/dev/null -o Dir::Etc::SourceParts="$work/parts" \
     -o Dir::State::Lists="$work/lists" -o Dir::Cache="$work/cache" -o APT::Sandbox::User="$(id -un)"
-  apt-get "$@" update >&2
+  # Somebody else's mirror in the list may offer no sources; whether Debian's does shows in the next line.
+  apt-get "$@" update >&2 || true
   (cd "$work" && apt-get "$@" source --download-only --only-source "u-boot=$version" >&2)
   rm -rf "$root/source" "$root/unpacking"
   (cd "$work" && dpkg-source --no-check -x ./*.dsc "$work/source" >&2)
