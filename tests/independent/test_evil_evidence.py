@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa, utils
+from cryptography.hazmat.primitives.asymmetric import ec, mldsa, padding, rsa, utils
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from tests.independent.both import independent, reference
 from tests.independent.evil import Evil, Lie, members
@@ -510,7 +510,8 @@ def self_signed(key: Any) -> bytes:
         datetime(2026, 1, 1, tzinfo=UTC)
     )
     builder = builder.not_valid_after(datetime(2046, 1, 1, tzinfo=UTC))
-    return builder.sign(key, hashes.SHA256()).public_bytes(Encoding.DER)
+    hashed = hashes.SHA256() if isinstance(key, ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey) else None
+    return builder.sign(key, hashed).public_bytes(Encoding.DER)
 
 
 class OtherKey(Evil):
@@ -519,11 +520,15 @@ class OtherKey(Evil):
     def __init__(self, key: Any, algorithm: Algorithm) -> None:
         self.key, self.algorithm = key, algorithm
         changes = {"algorithm": algorithm, "public_key": installation.spki(key), "certificates": (self_signed(key),)}
+        changes["signs"] = "digest" if algorithm.is_prehashed else "message"
         super().__init__(key_profile_router_production_boot=members(**changes))
 
     def signature(self, slot: d.RequestSlot) -> bytes:
         if slot.artifact != "boot.bin":
             return super().signature(slot)
+        if not self.algorithm.is_prehashed:
+            (message,) = (s.whole_message for s in self.prepared[slot.artifact].slots)
+            return self.key.sign(message)
         digest, hashed = bytes.fromhex(slot.digest), getattr(hashes, self.algorithm[-6:].upper())()
         if isinstance(self.key, ec.EllipticCurvePrivateKey):
             return self.key.sign(digest, ec.ECDSA(utils.Prehashed(hashed)))
@@ -532,7 +537,7 @@ class OtherKey(Evil):
 
 
 CLASSICAL = [a for a in Algorithm if a.startswith(("rsa-", "ecdsa-")) and a != "ecdsa-p256-sha256"]
-"""The 400 lines of the independent verifier know these, and Ed25519; others it refuses."""
+"""The 400 lines of the independent verifier know these, Ed25519 and ML-DSA; others it refuses."""
 
 
 @pytest.mark.parametrize("algorithm", CLASSICAL)
@@ -540,6 +545,13 @@ def test_evidence_of_every_classical_algorithm_is_verified_by_both(algorithm, rs
     curves = {"ecdsa-p384-sha384": ec.SECP384R1(), "ecdsa-p521-sha512": ec.SECP521R1()}
     key = ec.generate_private_key(curves[algorithm]) if algorithm in curves else rsa_key
     story = OtherKey(key, algorithm)
+    given = BOOT, records.serialise(story.evidence()), records.serialise(story.trust())
+    assert (independent(*given), reference(*given)) == ("", "")
+
+
+@pytest.mark.parametrize("kind", [mldsa.MLDSA44PrivateKey, mldsa.MLDSA65PrivateKey, mldsa.MLDSA87PrivateKey])
+def test_evidence_of_ml_dsa_is_verified_by_both(kind):
+    story = OtherKey(kind.generate(), Algorithm(f"ml-dsa-{kind.__name__[5:7]}"))
     given = BOOT, records.serialise(story.evidence()), records.serialise(story.trust())
     assert (independent(*given), reference(*given)) == ("", "")
 

@@ -19,7 +19,7 @@ from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa, utils
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, utils
 
 # fmt: off
 Doc = dict[str, Any]
@@ -28,8 +28,8 @@ SCHEMAS = {path.name.split(".")[0]: json.loads(path.read_text()) for path in (SP
 RANGES = re.findall(r"(?m)^\| U\+(\w+) \| U\+(\w+) \|", (SPEC / "canonical-form.md").read_text())
 FORBIDDEN = "[" + "".join(f"\\U{low:0>8}-\\U{high:0>8}" for low, high in RANGES) + "]"
 EDWARDS = bytes.fromhex("302a300506032b6570032100")  # SubjectPublicKeyInfo up to a raw Ed25519 key
-P, LOW_Y = 2**255 - 19, 0x05FC536D880238B13933C6D305ACDFD5F098EFF289F4C345B027B2C28F95E826
-KEYS: Doc = {"rsa": rsa.RSAPublicKey, "ecdsa": ec.EllipticCurvePublicKey, "ed25519": ed25519.Ed25519PublicKey}
+P, LOW_Y, WHOLE = 2**255 - 19, 0x05FC536D880238B13933C6D305ACDFD5F098EFF289F4C345B027B2C28F95E826, ("ed", "ml")
+KEYS: Doc = {"rsa": "RSA", "ecd": "EC", "ed2": "Ed25519"} | {f"ml-dsa-{n}": f"MLDSA{n}" for n in (44, 65, 87)}
 SSH = {  # algorithm inside an SSH signature: its name in signatures.md
     "ssh-ed25519": "ed25519", "sk-ssh-ed25519@openssh.com": "ed25519", "ecdsa-sha2-nistp256": "ecdsa-p256-sha256",
     "sk-ecdsa-sha2-nistp256@openssh.com": "ecdsa-p256-sha256", "ecdsa-sha2-nistp384": "ecdsa-p384-sha384",
@@ -125,16 +125,16 @@ def verify(public: Any, algorithm: str, value: bytes, message: bytes, digest: by
     hashed = getattr(hashes, algorithm[-6:].upper(), hashes.SHA256)()
     over = hashed if digest is None else utils.Prehashed(hashed)
     pss = padding.PSS(padding.MGF1(hashed), hashed.digest_size)
-    how: Doc = {"ed": (), "ec": (ec.ECDSA(over),), "rs": (pss if "pss" in algorithm else padding.PKCS1v15(), over)}
+    how: Doc = {"ec": (ec.ECDSA(over),), "rs": (pss if "pss" in algorithm else padding.PKCS1v15(), over)}
     need(algorithm[0] != "r" or len(value) == (public.key_size + 7) // 8, "length of an RSA signature")
     need(algorithm[:2] != "ec" or utils.encode_dss_signature(*utils.decode_dss_signature(value)) == value, "ECDSA")
-    public.verify(value, message if algorithm == "ed25519" else digest or message, *how[algorithm[:2]])
+    public.verify(value, message if algorithm[:2] in WHOLE else digest or message, *how.get(algorithm[:2], ()))
 def image_key(profile: Doc) -> Any:
     public: Any = serialization.load_der_public_key(profile["public_key"])
-    kind, curve, *_ = f"{profile['algorithm']}-".split("-")
-    need(isinstance(public, KEYS[kind]) and spki(public) == profile["public_key"], "key of the algorithm")
+    kind, curve, *_ = f"{(name := profile['algorithm'])}-".split("-")
+    need(type(public).__name__ == f"{KEYS.get(name) or KEYS[name[:3]]}PublicKey", "key of the algorithm")
     good = public.curve.name == f"sec{curve}r1" if kind == "ecdsa" else kind != "rsa" or 2047 < public.key_size < 8193
-    need(good and (kind != "ed25519" or point(profile["public_key"][-32:])), "curve, size or point of the key")
+    need(good and spki(public) == (key := profile["public_key"]) and (kind != "ed25519" or point(key[-32:])), "key")
     return public
 def climb(low: int, high: int, seed: bytes, proof: list[bytes], level: int = 0) -> tuple[bytes, bytes]:
     # up from leaf ``low``: the roots of the tree that ends with it and of the tree that ends with leaf ``high``
@@ -270,7 +270,7 @@ class Verification:
                 7: all(group["recomputed"] <= group["approvals"] for group in s["quorum"])})
             hold("policy", {} if s["type"] != "key-profile" else {
                 8: ("scope", area) in self.sections, 9: passes(image_key, s), 11: "image_format" in s or not production,
-                10: (s["signs"] == "message") == (s["algorithm"] == "ed25519"),
+                10: (s["signs"] == "message") == (s["algorithm"][:2] in WHOLE),
                 12: (homes.setdefault((0, area), home), homes.setdefault((1, home), area)) == (home, area),
                 13: [p.get("public_key") for p in self.sections.values()].count(s["public_key"]) == 1
                     and s["public_key"] not in owners})
@@ -298,7 +298,7 @@ class Verification:
         used = {("scope", scope["id"]), (r["requester_kind"], r["requester"]), *(("key-profile", x[1]) for x in same)}
         for slot in r["slots"]:
             p, made = s.get(("key-profile", slot["key_profile"]), {}), formats.get(slot["artifact"])
-            length = int(p.get("algorithm", "").replace("ed25519", "256")[-3:] or 0) // 4
+            length = int(re.sub("^ml-.*", "512", p.get("algorithm", "").replace("ed25519", "256"))[-3:] or 0) // 4
             hold("authorise", {19: (p.get("state"), p.get("product"), p.get("environment")) == ("active", *area)
                                and p["purpose"] in ("firmware", "update-metadata") and p["grade"] in scope["key_grades"]
                                and p.get("image_format", made) == made and len(slot["digest"]) == length})
@@ -341,7 +341,7 @@ class Verification:
                 hold("evidence", {
                     27: done.get("signature") == sha256(signature).hex(), 29: key not in self.t["distrusted"],
                     28: [done[name] for name in ("certificate",) if name in done] == certificate,
-                    30: p["signs"] == "digest" or sha256(message) == hashed,
+                    30: p["signs"] == "digest" or hashlib.new(f"sha{len(hashed) * 8}", message).digest() == hashed,
                     31: passes(verify, image_key(p), p["algorithm"], signature, message, hashed)})
         hold("evidence", {32: not signatures and not messages})
     def check(self, given: bytes) -> bool:  # whether the image given is verified; if not, the restored one is approved
@@ -359,27 +359,27 @@ class Verification:
     def raw(self, image: bytes, artifact: Doc) -> bool:  # slot and CMS structure of docs/formats/raw.md, made again
         (slot,), pkcs = [x for x in self.request["slots"] if x["artifact"] == artifact["name"]], "06092a864886f70d01"
         p = self.sections["key-profile", slot["key_profile"]]
-        edwards, spot = p["algorithm"] == "ed25519", time.gmtime(artifact["options"]["signing_time"])
-        name, when = "sha512" if edwards else p["algorithm"][-6:], time.strftime("%Y%m%d%H%M%SZ", spot).encode()
+        itself, spot = p["algorithm"][:2] in WHOLE, time.gmtime(artifact["options"]["signing_time"])
+        name, when = "sha512" if itself else p["algorithm"][-6:], time.strftime("%Y%m%d%H%M%SZ", spot).encode()
         number, own = ("sha256", "sha384", "sha512").index(name), x509.load_der_x509_certificate(p["certificates"][0])
         data, stamp = bytes.fromhex(f"{pkcs}0701"), der(23, when[2:]) if 1950 <= spot.tm_year < 2050 else der(24, when)
         attributes = b"".join(der(48, bytes.fromhex(pkcs + oid), der(49, value)) for oid, value in (
             ("0903", data), ("0905", stamp), ("0904", der(4, hashlib.new(name, image).digest()))))
-        digest = hashlib.new("sha256" if edwards else name, der(49, attributes)).hexdigest()
+        digest = hashlib.new("sha256" if p["algorithm"] == "ed25519" else name, der(49, attributes)).hexdigest()
         slot_made = ["signature", digest, spki(own.public_key()), ["signing_time"]]
         hold("evidence", {35: [slot["slot"], slot["digest"], p["public_key"], [*artifact["options"]]] == slot_made})
-        hashed = der(48, bytes.fromhex(f"060960864801650304020{number + 1}"), b"" if edwards else b"\5\0")
+        hashed = der(48, bytes.fromhex(f"060960864801650304020{number + 1}"), b"" if itself else b"\5\0")
         mask = der(161, der(48, bytes.fromhex(f"{pkcs}0108"), hashed))
         pss = der(48, der(160, hashed), mask, der(162, der(2, bytes([32 + 16 * number])))).hex()
         signing = {"ed255": "06032b6570", "ecdsa": f"06082a8648ce3d04030{number + 2}", "rsa-p": f"{pkcs}01010500"}
-        signing |= {"rsa-p": f"{pkcs}010a{pss}"} if "pss" in p["algorithm"] else {}
+        signing |= {"rsa-p": f"{pkcs}010a{pss}"} if "pss" in p["algorithm"] else {"ml-ds": p["public_key"][6:17].hex()}
         serial = der(2, own.serial_number.to_bytes(own.serial_number.bit_length() // 8 + 1))
         info = (b"\2\1\1", der(48, own.issuer.public_bytes(), serial), hashed, der(160, attributes),
                 der(48, bytes.fromhex(signing[p["algorithm"][:5]])), der(4, self.e["signatures"][0]))
         cms = (der(49, hashed), der(48, data), der(160, *sorted(p["certificates"])), der(49, der(48, *info)))
         content = der(48, bytes.fromhex(f"{pkcs}0702"), der(160, der(48, b"\2\1\1", *cms)))
         hold("evidence", {36: [self.e["patch"].get(m, []) for m in ("edits", "sidecars")] == [
-            [], [{"suffix": ".p7s", "content": content}]]})
+            [], [{"suffix": ".mldsa.p7s" if "ml-" in p["algorithm"] else ".p7s", "content": content}]]})
         return True
 def main() -> int:
     try:
