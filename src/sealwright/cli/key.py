@@ -1,5 +1,6 @@
 """``sealwright key``: make and import keys beside the signer; list, show and revoke them anywhere."""
 
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from difflib import get_close_matches
 from pathlib import Path
@@ -12,7 +13,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from sealwright.cli.drafting import keep, say_stale, spell_taken, taken_json
 from sealwright.cli.output import note, show, show_json, show_table, utc
 from sealwright.cli.typed import noun
-from sealwright.client import administration
+from sealwright.client import administration, log_view, stateful
 from sealwright.client.files import read_small
 from sealwright.client.new_keys import WantedKey, check_new, check_public_key
 from sealwright.client.revocations import Taken
@@ -52,6 +53,9 @@ def create(
     image_format: FormatName = "",
     size: Annotated[int, typer.Option(help=f"RSA modulus in bits: 2048, 3072 or 4096; {RSA_BITS} unless said")] = 0,
     purpose: ForPurpose = Purpose.FIRMWARE,
+    parameters: Annotated[
+        str, typer.Option(help="of an hss-lms key: hash, its bytes, height and width, as sha256-n24-h10-w8")
+    ] = "",
     keystore: Annotated[str, typer.Option(help="URI of a token for a new partition; else as the instance says")] = "",
     secret: Annotated[str, typer.Option(help="where the token's PIN comes from: file:PATH, credential:NAME")] = "",
     json: Json = False,
@@ -66,9 +70,10 @@ def create(
     order = ceremony.KeyOrder(
         profile=profile,
         algorithm=algorithm,
-        size_bits=size or algorithm.key_size_bits or RSA_BITS,
+        size_bits=0 if algorithm.is_stateful else size or algorithm.key_size_bits or RSA_BITS,
         image_format=image_format or None,
         purpose=purpose,
+        parameters=parameters,
     )
     ceremony.check_order(order)
     settings = configuration.load(instance)
@@ -138,20 +143,24 @@ def list_keys(product: Annotated[str, typer.Option(help="only this product's")] 
     """List keys: of the draft if there is one, else of the policy in force; and which are revoked."""
     with administration.reading() as desk:
         say_stale(desk)
-    keys, revoked = desk.draft.all(KeyProfile), desk.in_force.revocations
+        keys = [k for k in desk.draft.all(KeyProfile) if product in ("", k.product)]
+        numbers = _numbers(desk, keys)
+    revoked = desk.in_force.revocations
     if product and not any(scope.product == product for scope in desk.draft.all(Scope)):
         known = sorted({scope.product for scope in desk.draft.all(Scope)})
         raise RefusedError(
             f"there is no product {product[:96]}", code=Code.NOT_FOUND, hint=f"there is {', '.join(known) or 'none'}"
         )
-    keys = [k for k in keys if product in ("", k.product)]
     if json:
-        show_json([_as_json(desk, k) for k in keys])
+        show_json([_as_json(desk, k, numbers.get(k.id)) for k in keys])
         return
     for profile in keys:
         taken = revoked.key(profile.id)
         state = f"  revoked, {spell_taken(taken)}" if taken else ""
-        show(f"{profile.id}  {profile.algorithm}  {profile.image_format or 'any format'}  {profile.grade}{state}")
+        kind = f"{profile.algorithm} {stateful.parameters_of(profile)}".rstrip()
+        left = f"  {numbers[profile.id].left:,} signatures left" if profile.id in numbers else ""
+        show(f"{profile.id}  {kind}  {profile.image_format or 'any format'}  {profile.grade}{left}{state}")
+    _warn(keys, numbers)
 
 
 @key.command("show")
@@ -164,6 +173,7 @@ def show_key(
     """Show one key; its public key or certificates go to devices and outside verifiers."""
     with administration.reading() as desk:
         found = _find(desk, profile)
+        numbers = {} if public_key or certificate else _numbers(desk, [found])
     public, taken = PublicKey(found.public_key), desk.in_force.revocations.key(profile)
     if taken and (public_key or certificate):
         note(f"key {profile} is revoked, {spell_taken(taken)}")
@@ -173,10 +183,11 @@ def show_key(
         for der in found.certificates:
             show_pem(x509.load_der_x509_certificate(der).public_bytes(Encoding.PEM))
     elif json:
-        show_json(_as_json(desk, found))
+        show_json(_as_json(desk, found, numbers.get(profile)))
     else:
         show(found.id)
-        show_table(_rows(found, taken))
+        show_table(_rows(found, taken, numbers.get(profile)))
+        _warn([found], numbers)
 
 
 @key.command()
@@ -205,6 +216,8 @@ def _add(desk: administration.Desk, profile: KeyProfile, *, json: bool) -> None:
     if not json:
         show(f"{profile.id}  {PublicKey(profile.public_key).fingerprint}")
         note(f"graded {profile.grade}")
+        if label := stateful.label_of(profile):
+            note(label)
     desk.draft.put(profile)
     keep(desk, ("key-profile", profile.id), json=json)
 
@@ -216,6 +229,21 @@ def _find(desk: administration.Desk, profile: str) -> KeyProfile:
         hint = f"did you mean {close[0]}?" if close else "`sealwright key list`"
         raise RefusedError(f"there is no key {profile[:96]}", code=Code.NOT_FOUND, hint=hint)
     return found
+
+
+def _numbers(desk: administration.Desk, keys: Sequence[KeyProfile]) -> dict[str, stateful.Numbers]:
+    """Follow the log for the marks of stateful keys; without one there is nothing to follow it for."""
+    if not stateful.any_stateful(keys):
+        return {}
+    marks = log_view.verify(desk.api, desk.settings.trust, lambda _done, _size: None).state.marks
+    found = {k.id: stateful.numbers_of(k, lambda fingerprint: marks.get(fingerprint, 0)) for k in keys}
+    return {name: numbers for name, numbers in found.items() if numbers is not None}
+
+
+def _warn(keys: Sequence[KeyProfile], numbers: Mapping[str, stateful.Numbers]) -> None:
+    for profile in keys:
+        if profile.id in numbers and numbers[profile.id].is_few:
+            note(f"warning: {stateful.few_left(profile, numbers[profile.id])}")
 
 
 def _wanted(order: "KeyOrder", grade: KeyGrade) -> WantedKey:
@@ -240,11 +268,11 @@ def _check_format(name: str) -> None:
         )
 
 
-def _rows(found: KeyProfile, taken: Taken | None) -> list[tuple[str, str]]:
+def _rows(found: KeyProfile, taken: Taken | None, numbers: stateful.Numbers | None) -> list[tuple[str, str]]:
     public = PublicKey(found.public_key)
     rows = [
         ("product", f"{found.product} {found.environment}"),
-        ("algorithm", f"{found.algorithm}, {public.size_bits} bits"),
+        ("algorithm", f"{found.algorithm}, {stateful.parameters_of(found) or f'{public.size_bits} bits'}"),
         ("format", found.image_format or "any"),
         ("purpose", found.purpose),
         ("partition", found.partition),
@@ -252,6 +280,10 @@ def _rows(found: KeyProfile, taken: Taken | None) -> list[tuple[str, str]]:
         ("state", f"revoked, {spell_taken(taken)}" if taken else str(found.state)),
         ("fingerprint", public.fingerprint),
     ]
+    if numbers:
+        rows.append(("signature numbers", str(numbers)))
+    if label := stateful.label_of(found):
+        rows.append(("note", label))
     if found.image_format == esp32.name:
         with suppress(FormatError):  # a key that no chip knows is refused when it shall sign
             rows.append(("key digest for eFuse", esp32_blocks.key_digest(public, found.algorithm)))
@@ -262,9 +294,16 @@ def _rows(found: KeyProfile, taken: Taken | None) -> list[tuple[str, str]]:
     return rows
 
 
-def _as_json(desk: administration.Desk, profile: KeyProfile) -> dict[str, object]:
+def _as_json(desk: administration.Desk, profile: KeyProfile, numbers: stateful.Numbers | None) -> dict[str, object]:
+    state: dict[str, object] = {}
+    if numbers:
+        counts = {"marked": numbers.marked, "capacity": numbers.capacity, "left": numbers.left, "few": numbers.is_few}
+        state = {"parameters": stateful.parameters_of(profile), "numbers": counts}
+    if label := stateful.label_of(profile):
+        state["note"] = label
     return {
         **records.dump(profile),
+        **state,
         "fingerprint": PublicKey(profile.public_key).fingerprint,
         "revoked": taken_json(desk.in_force.revocations.key(profile.id)),
     }

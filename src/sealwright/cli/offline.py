@@ -12,6 +12,7 @@ from sealwright.client.comparison import Change, Inspected, changes
 from sealwright.client.files import FileSource
 from sealwright.client.images import choose_format
 from sealwright.client.offline import VerifiedFile, check_expected, load_trust, verify_file, write_content
+from sealwright.client.stateful import label_of
 from sealwright.core.images import Range
 from sealwright.core.keys import PublicKey
 from sealwright.evidence.bundle import EVIDENCE_SUFFIX
@@ -107,10 +108,10 @@ def _show_verified(image: Path, checked: VerifiedFile) -> None:
         ("requested by", request.requester),
         ("approved by", ", ".join(approvals) or "nobody: the rules ask for no approval"),
     ]
-    rows += [
-        ("signed by key", f"{profile.id}, {profile.algorithm}, {profile.grade} key")
-        for profile in dict.fromkeys(verified.signing_keys)
-    ]
+    for profile in dict.fromkeys(verified.signing_keys):
+        rows.append(("signed by key", f"{profile.id}, {profile.algorithm}, {profile.grade} key"))
+        if label := label_of(profile):
+            rows.append(("note", label))
     rows += [
         ("format", verified.artifact.image_format),
         ("signed at", utc(verified.outcome.time)),
@@ -153,6 +154,7 @@ def _verified_json(image: Path, checked: VerifiedFile) -> dict[str, Any]:
                 "fingerprint": PublicKey(profile.public_key).fingerprint,
                 "grade": profile.grade,
             }
+            | ({"note": label_of(profile)} if label_of(profile) else {})
             for profile in dict.fromkeys(verified.signing_keys)
         ],
         "signed_at": iso(verified.outcome.time),

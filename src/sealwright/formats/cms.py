@@ -15,6 +15,7 @@ from asn1crypto import cms, core, x509
 
 from sealwright.core.errors import Code, FormatError
 from sealwright.core.images import Message
+from sealwright.core.keys import HssLmsPublicKey
 from sealwright.formats import content_hints
 from sealwright.formats.cms_shapes import (
     SIGNED_DATA,
@@ -54,6 +55,9 @@ def _checked_key(key: SigningKey, format_name: str) -> SigningKey:
         leaf, *_ = [Certificate.read(x509.Certificate.load(der, strict=True)) for der in key.certificates]
     except (ValueError, TypeError, KeyError):
         raise _invalid(f"a certificate of key profile {key.profile} is not X.509 in DER", hint) from None
+    if isinstance(lms := key.public_key.key, HssLmsPublicKey) and "shake" in lms.hss.name:
+        # digestAlgorithm is the hash of the tree (RFC 9708, section 5), and asn1crypto's reader knows no SHAKE256.
+        raise _invalid(f"CMS takes HSS/LMS trees of SHA-256, key profile {key.profile} has {lms.hss.name}")
     if leaf.spki_der != key.public_key.spki_der:
         raise _invalid(f"first certificate of key profile {key.profile} ({leaf.subject}) holds another key", hint)
     return key

@@ -1,7 +1,7 @@
 """The ASN.1 of CMS: shapes that asn1crypto lacks, algorithm identifiers, and what is needed of a certificate.
 
-Reference: RFC 5652; RFC 5754 (SHA-2), RFC 4056 (RSASSA-PSS), RFC 8419 (Ed25519), RFC 9882 (ML-DSA), RFC 9814 (SLH-DSA);
-RFC 2315 for what Authenticode keeps.
+Reference: RFC 5652; RFC 5754 (SHA-2), RFC 4056 (RSASSA-PSS), RFC 8419 (Ed25519), RFC 9882 (ML-DSA), RFC 9814 (SLH-DSA),
+RFC 9708 (HSS/LMS); RFC 2315 for what Authenticode keeps.
 """
 
 import hashlib
@@ -17,6 +17,8 @@ SIGNED_DATA = "1.2.840.113549.1.7.2"
 NIST_SIGNATURES = "2.16.840.1.101.3.4.3"
 """The arc of ML-DSA (17 to 19, RFC 9882, section 2) and SLH-DSA (20 to 31, RFC 9814, section 3)."""
 FIRST_NIST_SIGNATURE = 17
+HSS_LMS_SIGNATURE = "1.2.840.113549.1.9.16.3.17"
+"""id-alg-hss-lms-hashsig (RFC 9708, section 3)."""
 _NIST_ALGORITHMS = tuple(a for a in Algorithm if a.family in (Family.ML_DSA, Family.SLH_DSA))
 
 
@@ -61,7 +63,8 @@ def digest_name(algorithm: Algorithm) -> str:
     """Return the hash of the content as hashlib names it.
 
     SHA-512 for Ed25519 (RFC 8419, section 3), for ML-DSA (RFC 9882, section 3.3: the one that all must support) and
-    for SLH-DSA, whose every parameter set it matches in strength.
+    for SLH-DSA, whose every parameter set it matches in strength.  SHA-256 for HSS/LMS, the
+    hash of its trees, also of those that keep 192 bits of it (RFC 9708, section 5).
     """
     return "sha512" if algorithm is Algorithm.ED25519 else algorithm.hash_name
 
@@ -69,8 +72,9 @@ def digest_name(algorithm: Algorithm) -> str:
 def digest_identifier(algorithm: Algorithm) -> Any:
     """Return the AlgorithmIdentifier of the content's hash."""
     # Parameters absent where asn1crypto would write NULL: RFC 8419, section 3.1; RFC 5754, section 2.
-    if algorithm is Algorithm.ED25519 or algorithm in _NIST_ALGORITHMS:
-        plain = algos.AlgorithmIdentifier({"algorithm": algos.DigestAlgorithmId("sha512").dotted})
+    # For SHA-256 beside HSS/LMS they are preferred absent (RFC 9708, section 5).
+    if algorithm is Algorithm.ED25519 or algorithm.is_post_quantum:
+        plain = algos.AlgorithmIdentifier({"algorithm": algos.DigestAlgorithmId(digest_name(algorithm)).dotted})
         return algos.DigestAlgorithm.load(plain.dump())
     return algos.DigestAlgorithm({"algorithm": digest_name(algorithm)})
 
@@ -81,6 +85,8 @@ def signature_identifier(algorithm: Algorithm) -> Any:
         value: dict[str, Any] = {"algorithm": "ed25519"}
     elif algorithm in _NIST_ALGORITHMS:  # parameters absent
         value = {"algorithm": f"{NIST_SIGNATURES}.{FIRST_NIST_SIGNATURE + _NIST_ALGORITHMS.index(algorithm)}"}
+    elif algorithm is Algorithm.HSS_LMS:  # parameters absent
+        value = {"algorithm": HSS_LMS_SIGNATURE}
     elif algorithm.startswith("ecdsa-"):
         value = {"algorithm": f"{algorithm.hash_name}_ecdsa"}
     elif algorithm.startswith("rsa-pss-"):

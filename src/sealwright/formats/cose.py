@@ -3,7 +3,7 @@
 Maps are written and read in deterministic CBOR only, so that one content has one spelling; a header parameter that is
 critical (``crit``) and unknown is refused.  What the payload means is the caller's business.
 References: RFC 9052, sections 3 and 4; RFC 8949, section 4.2; algorithm numbers: RFC 9053, RFC 9864 (fully specified),
-RFC 9964 (ML-DSA).  SLH-DSA has no registered number yet and is refused.
+RFC 9964 (ML-DSA), RFC 8778 (HSS/LMS).  SLH-DSA has no registered number yet and is refused.
 """
 
 from collections.abc import Mapping
@@ -41,6 +41,7 @@ _NUMBERS = {
         Algorithm.ML_DSA_44: -48,
         Algorithm.ML_DSA_65: -49,
         Algorithm.ML_DSA_87: -50,
+        Algorithm.HSS_LMS: -46,
     },
     Numbers.POLYMORPHIC: {
         Algorithm.ECDSA_P256_SHA256: -7,  # ES256
@@ -86,7 +87,7 @@ class Sign1:
 def algorithm_number(algorithm: Algorithm, numbers: Numbers = Numbers.FULLY_SPECIFIED) -> int:
     """Return the number of an algorithm; ``FormatError`` for one that has none.
 
-    ML-DSA has a single number, which is fully specified.
+    ML-DSA and HSS/LMS have a single number.
     """
     both = _NUMBERS[Numbers.FULLY_SPECIFIED] | _NUMBERS[numbers]
     if algorithm not in both:

@@ -1,4 +1,6 @@
-"""The detached CMS beside a raw file.  References: RFC 5652, section 5; RFC 9882 (ML-DSA); RFC 9814 (SLH-DSA)."""
+"""The detached CMS beside a raw file.  References: RFC 5652, section 5; RFC 9882 (ML-DSA); RFC 9814 (SLH-DSA);
+RFC 9708 (HSS/LMS).
+"""
 
 from dataclasses import dataclass
 

@@ -79,7 +79,7 @@ def check_distinct(drafts: Sequence[Draft]) -> None:
     """Raise ``FormatError`` for two keys whose signatures would be one file."""
     if len({draft.suffix for draft in drafts}) != len(drafts):
         raise FormatError(
-            "a raw file takes one key of each kind (classical, ML-DSA, SLH-DSA) at a time",
+            "a raw file takes one key of each kind (classical, ML-DSA, SLH-DSA, HSS/LMS) at a time",
             code=Code.INVALID_DOCUMENT,
             hint="each signature is a file of its own, named after its kind",
         )

@@ -19,6 +19,12 @@ OPENSSL_3_5 = TargetProfile(
     formats=frozenset({"raw"}),
     algorithms=frozenset(a for a in Algorithm if a.family is not Family.HSS_LMS),
 )
+PYHSSLMS_2_0 = TargetProfile(
+    name="pyhsslms-2.0",
+    description="pyhsslms over the signed attributes of the CMS, or over the Sig_structure of the COSE: HSS/LMS alone.",
+    formats=frozenset({"raw"}),
+    algorithms=frozenset({Algorithm.HSS_LMS}),
+)
 GNUTLS_3_7 = TargetProfile(
     name="gnutls-3.7",
     description="`certtool --p7-verify` of Debian 12.",
@@ -155,6 +161,7 @@ TARGETS: dict[str, TargetProfile] = {
     for target in (
         OPENSSL_3_0,
         OPENSSL_3_5,
+        PYHSSLMS_2_0,
         GNUTLS_3_7,
         UBOOT_QEMU_ARM64,
         UBOOT_PSS_QEMU_ARM64,

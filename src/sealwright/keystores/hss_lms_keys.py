@@ -85,6 +85,11 @@ def load_pkcs8(der: bytes) -> HssLmsPrivateKey | None:
     return key if len(seed.seed) == tree.size and tree.height <= MAX_HEIGHT and key.pkcs8_der() == der else None
 
 
+def check_parameters(parameters: str) -> None:
+    """Raise ``ConfigurationError`` for parameters that are not offered."""
+    _types(parameters or DEFAULT_PARAMETERS)
+
+
 def _types(parameters: str) -> tuple[int, lms.TreeType, lms.OneTimeType]:
     found = _PARAMETERS.fullmatch(parameters)
     if found is None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from sealwright.core.errors import ConfigurationError
 from sealwright.core.keys import Algorithm
+from sealwright.keystores.hss_lms_keys import check_parameters
 from sealwright.keystores.interface import Ceremony, CertificateTemplate, CreatedKey, Grade, check_size
 from sealwright.keystores.opening import FILES, create_partition, open_ceremony
 from sealwright.keystores.pkcs11_uri import SCHEME, parse_uri
@@ -34,6 +35,8 @@ class KeyOrder:
     size_bits: int
     image_format: str | None
     purpose: Purpose = Purpose.FIRMWARE
+    parameters: str = ""
+    """Of an HSS/LMS key, as ``sha256-n24-h10-w8``; empty for the default."""
 
 
 def ensure_partition(
@@ -98,7 +101,7 @@ def create_key(configuration: Configuration, order: KeyOrder) -> KeyProfile:
         not_after=now + timedelta(days=CERTIFICATE_DAYS),
     )
     try:
-        created = ceremony.create_key(order.profile, order.algorithm, order.size_bits, template)
+        created = ceremony.create_key(order.profile, order.algorithm, order.size_bits, template, order.parameters)
     finally:
         ceremony.close()
     return _profile(order, created, "generated")
@@ -127,6 +130,12 @@ def check_order(order: KeyOrder) -> None:
     """Raise ``ConfigurationError`` for an order that no keystore could carry out, before anything is made for it."""
     split_profile(order.profile)
     check_size(order.algorithm, order.size_bits)
+    if order.algorithm.is_stateful:
+        check_parameters(order.parameters)
+    elif order.parameters:
+        raise ConfigurationError(
+            f"{order.algorithm} has no parameters", setting="--parameters", hint=f"{Algorithm.HSS_LMS} has"
+        )
 
 
 def grade_of_new_keys(configuration: Configuration, profile: str, *, uri: str = "") -> KeyGrade:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from cryptography import x509
 
+from sealwright.client import stateful
 from sealwright.core.errors import Code, ConfigurationError, RefusedError, SealwrightError
 from sealwright.core.keys import PublicKey
 from sealwright.keystores.secrets import read_secret
@@ -33,6 +34,7 @@ from sealwright.wiring.doctor import (
     note,
     problem,
     run,
+    warning,
 )
 from sealwright.wiring.private_keys import public_ed25519
 
@@ -152,7 +154,8 @@ def check_database(configuration: Configuration) -> Iterator[Finding]:
 
 def check_in_force(configuration: Configuration) -> Iterator[Finding]:
     """Root and policy are in force, complete, and will be for a while; the keys that they name are there."""
-    root, policy, sections, restrictions = _in_force(configuration)
+    state = _state(configuration)
+    root, policy, sections, restrictions = _in_force(configuration, state)
     yield from expiry(
         "root", f"root version {root.root.version}", root.root.expires, "have administrators sign the next root",
         soon_seconds=LONG_BEFORE_SECONDS,
@@ -165,6 +168,23 @@ def check_in_force(configuration: Configuration) -> Iterator[Finding]:
     yield from bad or [fine("policy", f"version {policy.policy.version} is in force and complete")]
     yield from _revoked(sections, restrictions)
     yield from check_keys(configuration, sections, restrictions)
+    yield from _numbers(sections, restrictions, state)
+
+
+def _numbers(sections: Sections, restrictions: Restrictions, state: LogState) -> Iterator[Finding]:
+    """How far stateful keys are used up, by the blocks that the log marks."""
+    for profile in sections.all(KeyProfile):
+        numbers = stateful.numbers_of(profile, lambda fingerprint: state.marks.get(fingerprint, 0))
+        is_revoked = restrictions.find(RestrictionKind.REVOKE_KEY_PROFILE, profile.id) is not None
+        if numbers is None or is_revoked or profile.state is not State.ACTIVE:
+            continue
+        if numbers.is_few:
+            remedy = "make the next key with `sealwright key create` before this one is used up"
+            yield warning("keys", f"{profile.id}: {numbers}", remedy)
+        else:
+            yield fine("keys", f"{profile.id}: {numbers}")
+        if label := stateful.label_of(profile):
+            yield note("keys", f"{profile.id}: {label}")
 
 
 def _revoked(sections: Sections, restrictions: Restrictions) -> Iterator[Finding]:
@@ -230,11 +250,14 @@ def _certificates(profile: KeyProfile) -> Iterator[Finding]:
         )  # fmt: skip
 
 
-def _in_force(
-    configuration: Configuration,
-) -> tuple[RootInForce, PolicyInForce | None, Sections | None, Restrictions]:
+def _state(configuration: Configuration) -> LogState:
     with LogReader(configuration.log_database) as log:
-        state = replay(log, configuration, log.size).state
+        return replay(log, configuration, log.size).state
+
+
+def _in_force(
+    configuration: Configuration, state: LogState
+) -> tuple[RootInForce, PolicyInForce | None, Sections | None, Restrictions]:
     root, policy = state.root, state.policy
     if root is None:
         raise ConfigurationError("no root is in force", setting="log")
