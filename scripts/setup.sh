@@ -13,7 +13,7 @@ packages="python3-venv openssh-client openssl gnutls-bin
   gcc-aarch64-linux-gnu gcc-riscv64-linux-gnu
   ovmf qemu-system-x86 gnu-efi binutils
   efitools systemd systemd-boot-efi linux-image-cloud-amd64 busybox-static
-  srecord dfu-util"
+  srecord dfu-util libnspr4 libsqlite3-0"
 
 missing=""
 for package in $packages; do
@@ -30,6 +30,7 @@ fi
 
 # A judge that cannot be had costs its own tests, by name, and nothing else (docs/adr/0049).
 scripts/openssl-3.5.sh || echo "setup: no OpenSSL 3.5; the tests that ask it will say so" >&2
+scripts/nss-softoken.sh || echo "setup: no NSS with ML-DSA; the tests that ask it will say so" >&2
 
 stamp=.venv/.requirements
 if ! cmp -s requirements/dev.txt "$stamp"; then

@@ -15,6 +15,7 @@ from sealwright.keystores import pkcs11_keys
 from sealwright.keystores.interface import Grade
 from sealwright.keystores.opening import create_partition, open_ceremony
 from sealwright.keystores.pkcs11 import Pkcs11Ceremony, Pkcs11Keystore
+from sealwright.keystores.pkcs11_devices import BY_IDENTIFIER, SOFTHSM_2
 from sealwright.keystores.pkcs11_session import Mechanism
 from sealwright.keystores.secrets import Secret
 from sealwright.keystores.worker_client import Worker
@@ -176,8 +177,8 @@ def test_keys_that_share_an_id_are_not_offered(new_token: tuple[SoftHsm, str]) -
     ceremony.open(PIN)
     session = ceremony._login.session
     for _ in range(2):
-        session.generate_key_pair(*pkcs11_keys.generation(ECDSA, 256, "same", b"same-id"))
-    session.generate_key_pair(*pkcs11_keys.generation(ECDSA, 256, "other", b"other-id"))
+        session.generate_key_pair(*pkcs11_keys.generation(SOFTHSM_2, ECDSA, 256, "same", b"same-id"))
+    session.generate_key_pair(*pkcs11_keys.generation(SOFTHSM_2, ECDSA, 256, "other", b"other-id"))
     assert [k.label for k in ceremony.list_keys()] == ["other"]
     ceremony.close()
 
@@ -187,12 +188,12 @@ def test_a_private_key_beside_the_public_half_of_another_is_not_offered(new_toke
     ceremony.open(PIN)
     session = ceremony._login.session
     rsa = Algorithm.RSA_PKCS1_SHA256
-    first_public, _ = session.generate_key_pair(*pkcs11_keys.generation(rsa, 2048, "a", b"a"))
-    _, second_private = session.generate_key_pair(*pkcs11_keys.generation(rsa, 2048, "b", b"b"))
+    first_public, _ = session.generate_key_pair(*pkcs11_keys.generation(SOFTHSM_2, rsa, 2048, "a", b"a"))
+    _, second_private = session.generate_key_pair(*pkcs11_keys.generation(SOFTHSM_2, rsa, 2048, "b", b"b"))
     assert len(ceremony.list_keys()) == 2
     session.destroy(first_public)
     session.set_attributes(second_private, {abi.CKA_ID: b"x"})
-    third_public, _ = session.generate_key_pair(*pkcs11_keys.generation(rsa, 2048, "c", b"c"))
+    third_public, _ = session.generate_key_pair(*pkcs11_keys.generation(SOFTHSM_2, rsa, 2048, "c", b"c"))
     session.set_attributes(third_public, {abi.CKA_ID: b"x"})
     assert ceremony.list_keys() == ()
     ceremony.close()
@@ -201,8 +202,8 @@ def test_a_private_key_beside_the_public_half_of_another_is_not_offered(new_toke
 def test_ed25519_is_read_by_object_identifier_too(new_token: tuple[SoftHsm, str]) -> None:
     ceremony = Pkcs11Ceremony(new_token[1])
     ceremony.open(PIN)
-    mechanism, public, private = pkcs11_keys.generation(Algorithm.ED25519, 256, "oid", b"oid")
-    named = {**public, abi.CKA_EC_PARAMS: pkcs11_keys.ED25519_OID}
+    mechanism, public, private = pkcs11_keys.generation(SOFTHSM_2, Algorithm.ED25519, 256, "oid", b"oid")
+    named = {**public, abi.CKA_EC_PARAMS: BY_IDENTIFIER.parameters}
     ceremony._login.session.generate_key_pair(mechanism, named, private)
     assert [k.label for k in ceremony.list_keys()] == ["oid"]
     ceremony.close()

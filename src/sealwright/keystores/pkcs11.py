@@ -4,6 +4,7 @@ A PIN is tried once: real tokens lock or erase themselves after a few wrong ones
 sessions stay dead even if it comes back; opening anew, in practice a new worker process, is the recovery.
 """
 
+import re
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -24,6 +25,7 @@ from sealwright.keystores.interface import (
     key_not_found,
 )
 from sealwright.keystores.numbers import Block, Counter
+from sealwright.keystores.pkcs11_devices import EVIDENCE, Device
 from sealwright.keystores.pkcs11_keys import TokenKey, find_keys
 from sealwright.keystores.pkcs11_module import CryptokiError, Module, Token
 from sealwright.keystores.pkcs11_session import Session, init_token
@@ -70,7 +72,7 @@ class Pkcs11Keystore:
         key = self._keys[fingerprint]
         check_payload(key.public_key, algorithm, payload)
         with _translated():
-            return pkcs11_keys.sign(self._login.session, key, algorithm, payload)
+            return pkcs11_keys.sign(self._login.session, self._login.device, key, algorithm, payload)
 
     def counters(self) -> Mapping[str, Counter]:
         """No stateful keys here."""
@@ -104,17 +106,20 @@ class Pkcs11Ceremony:
         if algorithm.is_stateful:
             raise ConfigurationError(f"no token that was tried makes {algorithm} keys", setting="algorithm")
         check_size(algorithm, size_bits)
-        session = self._login.session
-        # The final id is the hash of a public key that does not exist yet.
-        plan = pkcs11_keys.generation(algorithm, size_bits, label, secrets.token_bytes(32))
+        session, device = self._login.session, self._login.device
         with _translated():
+            # The final id is the hash of a public key that does not exist yet.
+            plan = pkcs11_keys.generation(device, algorithm, size_bits, label, _free_id(session, device))
             handles = session.generate_key_pair(*plan)
             with _destroyed_on_failure(session, handles):
-                key = _name_by_hash(session, handles)
+                key = _name_by_hash(session, device, handles)
                 attributes = pkcs11_keys.read_evidence(session, key.private_handle)
-                _check_kept_inside(attributes)
+                _check_kept_inside(attributes, device)
                 der = self_signed(
-                    key.public_key, algorithm, lambda p: pkcs11_keys.sign(session, key, algorithm, p), certificate
+                    key.public_key,
+                    algorithm,
+                    lambda p: pkcs11_keys.sign(session, device, key, algorithm, p),
+                    certificate,
                 )
         return CreatedKey(
             label=label,
@@ -127,10 +132,9 @@ class Pkcs11Ceremony:
     def import_key(self, label: str, private_key: PrivateKey, certificates: Sequence[bytes]) -> CreatedKey:
         """Store an existing key pair; it was outside once, so it is graded ``software``."""
         public, ordered = private_keys.check_importable(private_key, tuple(certificates))
-        session = self._login.session
-        public_object, private_object = pkcs11_keys.import_objects(
-            private_key, label, bytes.fromhex(public.fingerprint)
-        )
+        session, device = self._login.session, self._login.device
+        key_id = bytes.fromhex(public.fingerprint) if device.id_bytes == 32 else _free_id(session, device)
+        public_object, private_object = pkcs11_keys.import_objects(device, private_key, label, key_id)
         with _translated():
             if public.fingerprint in find_keys(session):
                 raise key_is_there(public)
@@ -163,6 +167,12 @@ class Pkcs11Ceremony:
 def create_token(uri: str, so_pin: Secret, user_pin: Secret) -> None:
     """Initialise a free slot as the token that ``uri`` names; a token of that name is never initialised again."""
     wanted = parse_uri(uri)
+    if not wanted.device.makes_tokens:
+        raise ConfigurationError(
+            f"tokens of {wanted.device.name} are not made through PKCS#11",
+            setting="keystore",
+            hint=f"make it with the vendor's tool ({wanted.device.tool}), then name it and the source of its PIN",
+        )
     with _translated():
         module = Module.load(wanted.module_path)
         try:
@@ -181,7 +191,7 @@ class _Login:
     """Module, session and login of one token; remembers a refused PIN for its lifetime."""
 
     def __init__(self, uri: TokenUri, *, writable: bool) -> None:
-        self._uri = uri
+        self._uri, self.device = uri, uri.device
         self._writable = writable
         self._refusal = ""
         self._module: Module | None = None
@@ -196,6 +206,8 @@ class _Login:
     def open(self, pin: Secret) -> None:
         if self._refusal:
             raise self._refused(self._refusal)
+        if not re.fullmatch(self.device.pin_pattern.encode(), pin.reveal()):
+            raise self._refused(f"a PIN of {self.device.name} is {self.device.pin_form}; it was not tried")
         self.close()
         with _translated():
             module = Module.load(self._uri.module_path)
@@ -277,20 +289,28 @@ def _destroyed_on_failure(session: Session, handles: Sequence[int]) -> Iterator[
         raise
 
 
-def _name_by_hash(session: Session, handles: tuple[int, int]) -> TokenKey:
+def _free_id(session: Session, device: Device) -> bytes:
+    """Return a random CKA_ID that no object has; short ones could meet by chance, and would then find no key."""
+    while session.find({abi.CKA_ID: (key_id := secrets.token_bytes(device.id_bytes))}):
+        pass
+    return key_id
+
+
+def _name_by_hash(session: Session, device: Device, handles: tuple[int, int]) -> TokenKey:
     """Set CKA_ID of both halves to the SHA-256 of the public key, the name by which all others know it."""
     public_handle, private_handle = handles
     public = pkcs11_keys.read_public_key(session, public_handle)
     if public is None:
         raise ConfigurationError("the token made a public key that cannot be read back", setting="keystore")
-    for handle in handles:
-        session.set_attributes(handle, {abi.CKA_ID: bytes.fromhex(public.fingerprint)})
+    if device.id_bytes == 32:
+        for handle in handles:
+            session.set_attributes(handle, {abi.CKA_ID: bytes.fromhex(public.fingerprint)})
     return TokenKey(public, private_handle)
 
 
-def _check_kept_inside(attributes: Mapping[str, bool]) -> None:
+def _check_kept_inside(attributes: Mapping[str, bool], device: Device) -> None:
     claimed = {name for name, value in attributes.items() if value}
-    if claimed != {"SENSITIVE", "ALWAYS_SENSITIVE", "NEVER_EXTRACTABLE", "LOCAL"}:
+    if claimed | device.unshown != EVIDENCE:
         raise ConfigurationError(
             f"the token does not keep the key inside; it claims only {sorted(claimed)}",
             setting="keystore",

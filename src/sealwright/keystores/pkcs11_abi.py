@@ -1,8 +1,8 @@
 """PKCS#11 as C sees it: structures, function numbers and constants that we use.
 
-Names and values: OASIS PKCS #11 Specification Version 3.1, sections 3 and 5, and its header files; the layout is that
-of Unix (native ``unsigned long``, natural alignment).  Other mechanisms are plain integers, so vendor ones need no
-entry here.
+Names and values: OASIS PKCS #11 Specification Version 3.1, sections 3 and 5, and its header files (ML-DSA: 3.2); the
+layout is that of Unix (native ``unsigned long``, natural alignment).  Other mechanisms are plain integers, so
+vendor ones need no entry here.
 """
 
 import ctypes
@@ -32,6 +32,7 @@ class InitializeArguments(ctypes.Structure):
         ("unlock_mutex", c_void_p),
         ("flags", c_ulong),
         ("reserved", c_void_p),
+        ("behind", c_void_p),  # NSS reads one pointer more (its own parameters); null for it, unseen by others
     )
 
 
@@ -110,6 +111,7 @@ CKO_PRIVATE_KEY = 3
 CKK_RSA = 0x0
 CKK_EC = 0x3
 CKK_EC_EDWARDS = 0x40
+CKK_ML_DSA = 0x4A
 
 CKA_CLASS = 0x0
 CKA_TOKEN = 0x1
@@ -139,10 +141,13 @@ CKA_NEVER_EXTRACTABLE = 0x164
 CKA_ALWAYS_SENSITIVE = 0x165
 CKA_EC_PARAMS = 0x180
 CKA_EC_POINT = 0x181
+CKA_PARAMETER_SET = 0x61D
 
 CKM_RSA_PKCS_KEY_PAIR_GEN = 0x0
 CKM_RSA_PKCS = 0x1
 CKM_RSA_PKCS_PSS = 0xD
+CKM_ML_DSA_KEY_PAIR_GEN = 0x1C
+CKM_ML_DSA = 0x1D
 CKM_SHA256 = 0x250
 CKM_SHA384 = 0x260
 CKM_SHA512 = 0x270

@@ -6,20 +6,18 @@ References: PKCS #11 Current Mechanisms Version 3.1, sections 2.1 and 2.3; RFC 8
 
 import ctypes
 import sys
-from typing import NamedTuple
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa, utils
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, mldsa, rsa, utils
 
 from sealwright.core.errors import Code, ConfigurationError, FormatError, UnavailableError
-from sealwright.core.keys import Algorithm, LibraryKey, PublicKey, hash_of
+from sealwright.core.keys import Algorithm, Family, LibraryKey, PublicKey, hash_of
 from sealwright.keystores import pkcs11_abi as abi
+from sealwright.keystores.pkcs11_devices import EDWARDS, Device, Edwards
 from sealwright.keystores.pkcs11_session import Mechanism, Session, Template
 from sealwright.keystores.private_keys import PrivateKey
-
-ED25519_OID = bytes.fromhex("06032b6570")
-ED25519_NAME = b"\x13\x0cedwards25519"  # what SoftHSM 2 knows: a PrintableString, PKCS#11 3.0 section 2.3.5
-_ED25519_PARAMETERS = (ED25519_OID, ED25519_NAME, b"\x13\x07Ed25519")
 
 _CURVES: dict[bytes, ec.EllipticCurve] = {
     bytes.fromhex("06082a8648ce3d030107"): ec.SECP256R1(),
@@ -32,6 +30,8 @@ _ALGORITHM_CURVES = {
     Algorithm.ECDSA_P384_SHA384: "secp384r1",
     Algorithm.ECDSA_P521_SHA512: "secp521r1",
 }
+_PARAMETER_SETS = {Algorithm.ML_DSA_44: 1, Algorithm.ML_DSA_65: 2, Algorithm.ML_DSA_87: 3}  # CKP_ML_DSA_*
+_ML_DSA_KEYS: dict[int, Any] = {1: mldsa.MLDSA44PublicKey, 2: mldsa.MLDSA65PublicKey, 3: mldsa.MLDSA87PublicKey}
 _DIGEST_INFO = {
     "sha256": bytes.fromhex("3031300d060960864801650304020105000420"),
     "sha384": bytes.fromhex("3041300d060960864801650304020205000430"),
@@ -103,54 +103,53 @@ def read_evidence(session: Session, private_handle: int) -> dict[str, bool]:
     return {name: session.attribute(private_handle, n) == b"\x01" for name, n in EVIDENCE_ATTRIBUTES.items()}
 
 
-def generation(algorithm: Algorithm, size_bits: int, label: str, key_id: bytes) -> tuple[Mechanism, Template, Template]:
+def generation(
+    device: Device, algorithm: Algorithm, size_bits: int, label: str, key_id: bytes
+) -> tuple[Mechanism, Template, Template]:
     """Return mechanism and templates (public, private) that make a key pair that stays on the token."""
+    mechanism = Mechanism(device.numbers(algorithm).generate)
     names: Template = {abi.CKA_LABEL: label.encode(), abi.CKA_ID: key_id}
     if algorithm.startswith("rsa-"):
-        mechanism = Mechanism(abi.CKM_RSA_PKCS_KEY_PAIR_GEN)
         kind: Template = {abi.CKA_MODULUS_BITS: size_bits, abi.CKA_PUBLIC_EXPONENT: b"\x01\x00\x01"}
     elif algorithm is Algorithm.ED25519:
-        mechanism = Mechanism(abi.CKM_EC_EDWARDS_KEY_PAIR_GEN)
-        kind = {abi.CKA_EC_PARAMS: ED25519_NAME}
+        kind = {abi.CKA_EC_PARAMS: device.edwards.parameters}
+    elif algorithm in _PARAMETER_SETS:
+        kind = {abi.CKA_PARAMETER_SET: _PARAMETER_SETS[algorithm]}
     elif algorithm not in _ALGORITHM_CURVES:
         raise _not_on_tokens(algorithm)
     else:
-        mechanism = Mechanism(abi.CKM_EC_KEY_PAIR_GEN)
         kind = {abi.CKA_EC_PARAMS: _CURVE_PARAMETERS[_ALGORITHM_CURVES[algorithm]]}
     return mechanism, {**_SHOWN, **names, **kind}, {**_KEPT_INSIDE, **names}
 
 
-def import_objects(key: PrivateKey, label: str, key_id: bytes) -> tuple[Template, Template]:
+def import_objects(device: Device, key: PrivateKey, label: str, key_id: bytes) -> tuple[Template, Template]:
     """Return the templates (public, private) that store an existing key pair."""
     names: Template = {abi.CKA_LABEL: label.encode(), abi.CKA_ID: key_id}
-    public, private = _key_values(key)
+    public, private = _key_values(key, device.edwards)
     return (
         {abi.CKA_CLASS: abi.CKO_PUBLIC_KEY, **_SHOWN, **names, **public},
         {abi.CKA_CLASS: abi.CKO_PRIVATE_KEY, **_KEPT_INSIDE, **names, **private},
     )
 
 
-def sign(session: Session, key: TokenKey, algorithm: Algorithm, payload: bytes) -> bytes:
+def sign(session: Session, device: Device, key: TokenKey, algorithm: Algorithm, payload: bytes) -> bytes:
     """Sign with a key on the token and return the canonical encoding."""
-    if algorithm not in _MECHANISMS and not algorithm.startswith("rsa-pkcs1-"):
-        raise _not_on_tokens(algorithm)
+    mechanism, prefix = _mechanism(device, algorithm)
+    raw = session.sign(key.private_handle, mechanism, prefix + payload)
+    return _der_signature(raw) if algorithm.family is Family.ECDSA else raw
+
+
+@lru_cache(maxsize=256)
+def _mechanism(device: Device, algorithm: Algorithm) -> tuple[Mechanism, bytes]:
+    """Return what is given to C_SignInit, and what goes in front of the payload."""
+    number = device.numbers(algorithm).sign
     if algorithm.startswith("rsa-pkcs1-"):
-        return session.sign(
-            key.private_handle, Mechanism(abi.CKM_RSA_PKCS), _DIGEST_INFO[algorithm.hash_name] + payload
-        )
-    raw = session.sign(key.private_handle, _MECHANISMS[algorithm], payload)
-    return _der_signature(raw) if algorithm.startswith("ecdsa-") else raw
-
-
-def _pss(algorithm: Algorithm) -> Mechanism:
-    """CK_RSA_PKCS_PSS_PARAMS: hash, mask generation function, salt length."""
-    parameter = (ctypes.c_ulong * 3)(*_PSS[algorithm.hash_name], hash_of(algorithm).digest_size)
-    return Mechanism(abi.CKM_RSA_PKCS_PSS, bytes(parameter))
-
-
-_MECHANISMS = {a: _pss(a) for a in Algorithm if a.startswith("rsa-pss-")}
-_MECHANISMS |= {a: Mechanism(abi.CKM_ECDSA) for a in Algorithm if a.startswith("ecdsa-")}
-_MECHANISMS |= {Algorithm.ED25519: Mechanism(abi.CKM_EDDSA)}
+        return Mechanism(number), _DIGEST_INFO[algorithm.hash_name]
+    if algorithm.startswith("rsa-pss-"):  # CK_RSA_PKCS_PSS_PARAMS: hash, mask generation function, salt length
+        parameter = (ctypes.c_ulong * 3)(*_PSS[algorithm.hash_name], hash_of(algorithm).digest_size)
+        return Mechanism(number, bytes(parameter)), b""
+    # ML-DSA without a parameter: the token hedges as it likes, the context is empty (CK_SIGN_ADDITIONAL_CONTEXT).
+    return Mechanism(number), b""
 
 
 def _der_signature(raw: bytes) -> bytes:
@@ -177,7 +176,10 @@ def _read_key(session: Session, handle: int) -> LibraryKey | None:
                     return None
                 point = _point(session, handle, 1 + 2 * ((curve.key_size + 7) // 8))
                 return ec.EllipticCurvePublicKey.from_encoded_point(curve, point)
-            case abi.CKK_EC_EDWARDS if session.attribute(handle, abi.CKA_EC_PARAMS) in _ED25519_PARAMETERS:
+            case abi.CKK_ML_DSA:
+                kind = _ML_DSA_KEYS.get(_number(session, handle, abi.CKA_PARAMETER_SET) or 0)
+                return kind and kind.from_public_bytes(session.attribute(handle, abi.CKA_VALUE) or b"")
+            case key_type if (key_type, session.attribute(handle, abi.CKA_EC_PARAMS)) in EDWARDS:
                 return ed25519.Ed25519PublicKey.from_public_bytes(_point(session, handle, 32))
             case _:
                 return None
@@ -192,15 +194,18 @@ def _point(session: Session, handle: int, size: int) -> bytes:
 
 
 def _belongs(session: Session, private_handle: int, key: PublicKey) -> bool:
-    """Whether what a private key object shows of its public half (modulus or curve) is that of ``key``."""
+    """Whether what a private key object shows of its public half (modulus, curve, set) is that of ``key``."""
     if isinstance(key.key, rsa.RSAPublicKey):
         return session.attribute(private_handle, abi.CKA_MODULUS) == _unsigned(key.key.public_numbers().n)
     if isinstance(key.key, ec.EllipticCurvePublicKey):
         return session.attribute(private_handle, abi.CKA_EC_PARAMS) == _CURVE_PARAMETERS[key.key.curve.name]
-    return _number(session, private_handle, abi.CKA_KEY_TYPE) == abi.CKK_EC_EDWARDS
+    for parameter_set, kind in _ML_DSA_KEYS.items():
+        if isinstance(key.key, kind):
+            return _number(session, private_handle, abi.CKA_PARAMETER_SET) == parameter_set
+    return _number(session, private_handle, abi.CKA_KEY_TYPE) in {edwards.key_type for edwards in EDWARDS}
 
 
-def _key_values(key: PrivateKey) -> tuple[Template, Template]:
+def _key_values(key: PrivateKey, edwards: Edwards) -> tuple[Template, Template]:
     """Return what names the public half and what makes up the private half."""
     if isinstance(key, rsa.RSAPrivateKey):
         numbers = key.private_numbers()
@@ -230,7 +235,7 @@ def _key_values(key: PrivateKey) -> tuple[Template, Template]:
         raise _not_on_tokens(type(key).__name__)
     else:
         point, scalar = key.public_key().public_bytes_raw(), key.private_bytes_raw()
-        kind = {abi.CKA_KEY_TYPE: abi.CKK_EC_EDWARDS, abi.CKA_EC_PARAMS: ED25519_NAME}
+        kind = {abi.CKA_KEY_TYPE: edwards.key_type, abi.CKA_EC_PARAMS: edwards.parameters}
     return {**kind, abi.CKA_EC_POINT: _octet_string(point)}, {**kind, abi.CKA_VALUE: scalar}
 
 
