@@ -70,12 +70,25 @@ class Sign1:
     """None where it is detached."""
     signature: bytes
 
+    @property
+    def algorithm(self) -> Algorithm | None:
+        """What the protected header names; None where that is not used here."""
+        number = self.header.get(ALGORITHM)
+        if type(number) is not int:
+            return None
+        return next((a for table in _NUMBERS.values() for a, n in table.items() if n == number), None)
+
+    @property
+    def key_id(self) -> bytes | None:
+        """The key identifier that either header gives; nothing vouches for it in the unprotected one."""
+        value = self.header.get(KEY_ID, self.unprotected.get(KEY_ID))
+        return value if isinstance(value, bytes) else None
+
     def verify(self, key: PublicKey, payload: bytes, external_aad: bytes = b"") -> Algorithm:
         """Check the signature over ``payload`` by ``key`` and return its algorithm; ``VerificationError``."""
-        number = self.header.get(ALGORITHM)
-        algorithm = next((a for table in _NUMBERS.values() for a, n in table.items() if n == number), None)
-        if algorithm is None or type(number) is not int:
-            raise VerificationError(f"COSE algorithm {str(number)[:40]} is not accepted")
+        algorithm = self.algorithm
+        if algorithm is None:
+            raise VerificationError(f"COSE algorithm {str(self.header.get(ALGORITHM))[:40]} is not accepted")
         message = signature_structure(self.protected, payload, external_aad)
         try:
             check_signature(key, algorithm, message, canonical_signature(algorithm, self.signature))
