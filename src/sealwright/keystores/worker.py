@@ -87,7 +87,7 @@ def _answer(channel: socket.socket, keystore: Keystore) -> bool:
     answers: list[bytes | Failure]
     match parts[:1]:
         case [frames.SIGN]:
-            answers = [_sign(keystore, item) for item in frames.unpack_items(parts[1:])]
+            answers = _sign_all(keystore, frames.unpack_items(parts[1:]))
         case [frames.KEYS] if len(parts) == 1:
             answers = _keys(keystore)
         case [frames.COUNTERS] if len(parts) == 1:
@@ -95,7 +95,21 @@ def _answer(channel: socket.socket, keystore: Keystore) -> bool:
         case _:
             answers = [Failure(code=Code.INVALID_FRAME, message="unknown request")]
     _send(channel, answers)
-    return not any(isinstance(a, Failure) and a.code is Code.KEYSTORE_UNAVAILABLE for a in answers)
+    return not any(map(_is_end, answers))
+
+
+def _sign_all(keystore: Keystore, items: Sequence[Item]) -> list[bytes | Failure]:
+    """Sign in order; behind an item for which the keystore was gone nothing is tried, since this process ends."""
+    answers: list[bytes | Failure] = []
+    for item in items:
+        answers.append(_sign(keystore, item))
+        if _is_end(answers[-1]):
+            return answers + answers[-1:] * (len(items) - len(answers))
+    return answers
+
+
+def _is_end(answer: bytes | Failure) -> bool:
+    return isinstance(answer, Failure) and answer.code is Code.KEYSTORE_UNAVAILABLE
 
 
 def _sign(keystore: Keystore, item: Item) -> bytes | Failure:
