@@ -50,7 +50,7 @@ CREATE TABLE policy_section (
     policy TEXT NOT NULL, position INTEGER NOT NULL, content BLOB NOT NULL, PRIMARY KEY (policy, position));
 CREATE TABLE proposal (
     digest TEXT PRIMARY KEY, kind TEXT NOT NULL, document BLOB NOT NULL, signatures TEXT NOT NULL,
-    state TEXT NOT NULL, created INTEGER NOT NULL) WITHOUT ROWID;
+    state TEXT NOT NULL, created INTEGER NOT NULL);
 CREATE TABLE restriction (
     digest TEXT PRIMARY KEY, kind TEXT NOT NULL, subject TEXT NOT NULL, person TEXT NOT NULL, log_index INTEGER);
 CREATE TABLE directory (person TEXT PRIMARY KEY, name TEXT NOT NULL, contact TEXT NOT NULL);
@@ -270,7 +270,8 @@ class Documents:
         return self._writer.submit(
             [
                 (
-                    "INSERT OR REPLACE INTO proposal VALUES (?,?,?,?,?,?)",
+                    "INSERT INTO proposal VALUES (?,?,?,?,?,?) ON CONFLICT (digest) DO UPDATE"
+                    " SET signatures = excluded.signatures, state = excluded.state",
                     (
                         proposal.digest,
                         proposal.kind,
@@ -285,7 +286,7 @@ class Documents:
 
     def proposals(self) -> list[Proposal]:
         """Return all proposals, the newest first."""
-        found = self._all("SELECT * FROM proposal ORDER BY created DESC")
+        found = self._all("SELECT * FROM proposal ORDER BY created DESC, rowid DESC")  # two can come in one second
         return [
             Proposal(
                 digest=digest,
