@@ -18,6 +18,7 @@ from tests.formats.fits import (
     key_folder,
     node_of,
     property_of,
+    replaced,
     sign,
     template,
 )
@@ -262,6 +263,19 @@ def test_inspect_names_the_keys_that_signed_every_configuration(tmp_path: Path) 
     both = fit.inspect(MemorySource(sign(first, signer(Algorithm.RSA_PSS_SHA256), configurations=["conf-2"])))
     assert both.facts["keys of every configuration"] == "dev"
     assert both.facts["signature conf-2/signature-1"] == "signed, sha256,rsa2048 (pss) by key dev"
+
+
+def test_a_signature_that_lies_about_itself_hides_no_other_from_inspect(signed: bytes) -> None:
+    """Found by a fuzz run: U-Boot tries the next signature, and so does verify."""
+    lying = replaced(signed, "/configurations/conf-1/signature-1", "hashed-strings", bytes.fromhex("0000000000002000"))
+    found = fit.inspect(MemorySource(lying))
+    assert found.signatures == ()
+    assert found.facts["signature conf-1/signature-1"].startswith(
+        "not read: /configurations/conf-1/signature-1: hashed-"
+    )
+    assert found.facts["keys of every configuration"] == "none"
+    with pytest.raises(FormatError, match="hashed-strings 0x0 and 0x2000"):
+        fit.verify(MemorySource(lying), DEV.trust, {})
 
 
 def test_inspect_pins_what_nothing_covers(signed: bytes, external: bytes) -> None:

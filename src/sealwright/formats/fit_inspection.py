@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from sealwright.core.errors import FormatError
 from sealwright.core.images import ByteSource, Range, uncovered
 from sealwright.formats.fdt import HEADER, Node, Tag, Token
 from sealwright.formats.fit_algorithms import shown
@@ -10,6 +11,7 @@ from sealwright.formats.fit_regions import EXCLUDED_PROPERTIES, Regions, hashed_
 from sealwright.formats.interface import ExistingSignature, Inspection
 
 MAX_TEXT = 200
+SIGNED = "signed"
 
 
 def inspect(image: ByteSource) -> Inspection:
@@ -42,8 +44,19 @@ def _signed(fit: Fit) -> list[tuple[Configuration, Node]]:
         (configuration, node)
         for configuration in fit.configurations.values()
         for node in configuration.signature_nodes
-        if "value" in node.properties
+        if _state(fit, node) == SIGNED
     ]
+
+
+def _state(fit: Fit, node: Node) -> str:
+    """Say whether a signature node holds a signature; one that lies about itself must not hide the others."""
+    if "value" not in node.properties:
+        return "template, not signed"
+    try:
+        hashed_strings(fit, node)
+    except FormatError as e:
+        return f"not read: {e.message}"
+    return SIGNED
 
 
 def _covered(fit: Fit) -> tuple[Range, ...]:
@@ -70,15 +83,14 @@ def _facts(fit: Fit) -> Iterator[tuple[str, str]]:
         if not configuration.signature_nodes:
             yield f"signature {configuration.name}", "none"
         for node in configuration.signature_nodes:
-            state = "signed" if "value" in node.properties else "template, not signed"
             names = f"{_algorithm(fit, node)} by key {_shown(fit, node, 'key-name-hint')}"
-            yield f"signature {configuration.name}/{node.name}", f"{state}, {names}"
+            yield f"signature {configuration.name}/{node.name}", f"{_state(fit, node)}, {names}"
 
 
 def _common_keys(fit: Fit) -> list[str]:
     """Return the names of the keys whose signature each configuration carries: what a device may require."""
     signed = [
-        {_shown(fit, node, "key-name-hint") for node in configuration.signature_nodes if "value" in node.properties}
+        {_shown(fit, node, "key-name-hint") for node in configuration.signature_nodes if _state(fit, node) == SIGNED}
         for configuration in fit.configurations.values()
     ]
     return sorted(set.intersection(*signed))
