@@ -1,0 +1,83 @@
+"""Checksums put right after a mutation, as an attacker would: behind them lies most of a parser.
+
+A repair never raises; what it cannot read it returns as it is.
+"""
+
+import re
+import struct
+import zlib
+
+from tests.formats.dfu_files import with_new_crc
+from tests.formats.esp32_images import with_right_sums
+
+_ESP_BLOCK, _ESP_SECTOR = 1216, 4096
+_HEX_LINE = re.compile(rb":((?:[0-9A-Fa-f]{2}){4,})[0-9A-Fa-f]{2}(?=\r?$)", re.MULTILINE)
+_S_LINE = re.compile(rb"(S[0-9])[0-9A-Fa-f]{2}((?:[0-9A-Fa-f]{2}){2,})[0-9A-Fa-f]{2}(?=\r?$)", re.MULTILINE)
+
+
+def dfu(data: bytes) -> bytes:
+    """The CRC at the end of the suffix, and the suffix itself where it was cut off."""
+    if len(data) < 16:
+        return data
+    data = data[:-8] + b"UFD\x10" + data[-4:]
+    return with_new_crc(data)
+
+
+def dfuse(data: bytes) -> bytes:
+    """DFUImageSize, then as ``dfu``."""
+    if len(data) < 27:
+        return data
+    return dfu(data[:6] + struct.pack("<I", len(data) - 16) + data[10:-16] + data[-16:])
+
+
+def esp32(data: bytes) -> bytes:
+    """Checksum and hash of the image, CRC of each signature block."""
+    try:
+        data = with_right_sums(data)
+    except (struct.error, IndexError):
+        return data
+    at = len(data) // _ESP_SECTOR * _ESP_SECTOR - _ESP_SECTOR
+    for start in (at + n * _ESP_BLOCK for n in range(3)):
+        if start >= 0 and data[start : start + 1] == b"\xe7":
+            crc = zlib.crc32(data[start : start + 1196]).to_bytes(4, "little")
+            data = data[: start + 1196] + crc + data[start + 1200 :]
+    return data
+
+
+def intel_hex(data: bytes) -> bytes:
+    """Length and checksum of each line."""
+
+    def mended(line: re.Match[bytes]) -> bytes:
+        body = bytes.fromhex(line[1].decode())
+        body = bytes([len(body) - 4 & 0xFF]) + body[1:]
+        return b":" + (body + bytes([-sum(body) & 0xFF])).hex().upper().encode()
+
+    return _HEX_LINE.sub(mended, data)
+
+
+def s_record(data: bytes) -> bytes:
+    """Length and checksum of each line."""
+
+    def mended(line: re.Match[bytes]) -> bytes:
+        body = bytes.fromhex(line[2].decode())
+        body = bytes([len(body) + 1 & 0xFF]) + body
+        return line[1] + (body + bytes([~sum(body) & 0xFF])).hex().upper().encode()
+
+    return _S_LINE.sub(mended, data)
+
+
+def capsule(data: bytes) -> bytes:
+    """The two sizes that firmware looks at."""
+    if len(data) < 112:
+        return data
+    changed = bytearray(data)
+    struct.pack_into("<I", changed, 24, len(data))
+    struct.pack_into("<I", changed, 68, len(data) - 92)
+    return bytes(changed)
+
+
+def devicetree(data: bytes) -> bytes:
+    """The total size, where the file is shorter: data may stand behind a devicetree."""
+    if len(data) < 40 or int.from_bytes(data[4:8]) <= len(data):
+        return data
+    return data[:4] + struct.pack(">I", len(data)) + data[8:]
