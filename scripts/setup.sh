@@ -13,6 +13,7 @@ packages="python3-venv openssh-client openssl gnutls-bin
   gcc-aarch64-linux-gnu gcc-riscv64-linux-gnu
   ovmf qemu-system-x86 gnu-efi binutils
   efitools systemd systemd-boot-efi linux-image-cloud-amd64 busybox-static
+  nodejs node-cbor
   srecord dfu-util libnspr4 libsqlite3-0"
 
 missing=""

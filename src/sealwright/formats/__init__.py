@@ -1,7 +1,21 @@
 """Firmware formats: one pure module each.  This list is what is supported."""
 
 from sealwright.core.images import ByteSource
-from sealwright.formats import dfu, dfuse, esp32, fit, ihex, mcuboot, pe, raw, srec, uefi_capsule, uefi_variable, uf2
+from sealwright.formats import (
+    dfu,
+    dfuse,
+    esp32,
+    fit,
+    ihex,
+    mcuboot,
+    pe,
+    raw,
+    srec,
+    suit,
+    uefi_capsule,
+    uefi_variable,
+    uf2,
+)
 from sealwright.formats.interface import Format
 
 FORMATS: dict[str, Format] = {
@@ -13,6 +27,7 @@ FORMATS: dict[str, Format] = {
     uefi_variable.name: uefi_variable,
     mcuboot.name: mcuboot,
     esp32.name: esp32,
+    suit.name: suit,
     ihex.name: ihex,
     srec.name: srec,
     uf2.name: uf2,

@@ -93,7 +93,7 @@ def _manifest_digest(parsed: Parsed) -> str:
 
 def _covered(parsed: Parsed) -> tuple[Range, ...]:
     """What the digest in the wrapper covers: the manifest, and through it members and payloads."""
-    envelope, without = parsed.envelope, set(suit_verification.unchecked_payloads(parsed))
+    envelope, without = parsed.envelope, set(suit_verification.unchecked_payloads(parsed.envelope, parsed.manifest))
     parts = [envelope.manifest.wrapped]
     parts += [element.wrapped for member in parsed.manifest.digests if (element := envelope.find(member))]
     parts += [payload.inside for payload in envelope.payloads if payload not in without]
@@ -101,7 +101,9 @@ def _covered(parsed: Parsed) -> tuple[Range, ...]:
 
 
 def _uncovered(image: ByteSource, parsed: Parsed, covered: tuple[Range, ...]) -> Iterator[tuple[Range, str]]:
-    special = {payload.inside: _PAYLOAD for payload in suit_verification.unchecked_payloads(parsed)}
+    special = {
+        payload.inside: _PAYLOAD for payload in suit_verification.unchecked_payloads(parsed.envelope, parsed.manifest)
+    }
     if (wrapper := parsed.envelope.find(AUTHENTICATION)) is not None:
         special[wrapper.wrapped] = _WRAPPER
     known = [*covered, *special]

@@ -6,8 +6,8 @@ may be left out of the signed envelope; that changes no signed byte.
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Annotated, Any
 
@@ -24,6 +24,8 @@ from sealwright.formats.suit_labels import AUTHENTICATION
 from sealwright.formats.suit_verification import Parsed
 
 NAME = "suit"
+NUMBERS, SKIPPED, BLOCKS = "cose_numbers", "cose_numbers_skipped", "blocks"
+"""Limits of a target profile: COSE numbers that it verifies, those that it passes over, how many blocks it reads."""
 
 
 class Existing(StrEnum):
@@ -174,16 +176,22 @@ def _check_keys(keys: Sequence[SigningKey], chosen: Options, target: TargetProfi
     for key in keys:
         key.public_key.check_algorithm(key.algorithm)
         target.check(NAME, key)
-        number = cose.algorithm_number(key.algorithm, chosen.cose_numbers)
-        known = target.limits.get("cose_numbers", "").split()
-        if known and str(number) not in known:
-            raise FormatError(
-                f"target {target.name} does not know the COSE number {number} of {key.algorithm}",
-                code=Code.TARGET_CANNOT_VERIFY,
-                hint=f"it knows {', '.join(known)}; option cose_numbers chooses between -9 and -7 and the like",
-            )
+    _check_numbers([cose.algorithm_number(key.algorithm, chosen.cose_numbers) for key in keys], target)
     if len({key.public_key.spki_der for key in keys}) < len(keys):
         raise _invalid("one key is given twice; a second block by it proves nothing")
+
+
+def _check_numbers(numbers: Sequence[int], target: TargetProfile) -> None:
+    """Raise ``FormatError`` for a COSE number that the target does not know, or if it knows none of them."""
+    known = {int(number) for number in target.limits.get(NUMBERS, "").split()}
+    skipped = {int(number) for number in target.limits.get(SKIPPED, "").split()}
+    strange = [str(number) for number in numbers if known and number not in known | skipped]
+    if strange or (known and not known & set(numbers)):
+        raise FormatError(
+            f"target {target.name} verifies no COSE number {', '.join(strange or map(str, numbers))}",
+            code=Code.TARGET_CANNOT_VERIFY,
+            hint=f"it knows {', '.join(map(str, sorted(known)))}; option cose_numbers chooses old or new numbers",
+        )
 
 
 def _wrapper(image: ByteSource, parsed: Parsed, chosen: Options) -> Authentication:
@@ -218,7 +226,7 @@ def _check_existing(wrapper: Authentication, keys: Sequence[SigningKey], existin
 
 
 def _check_room(count: int, target: TargetProfile) -> None:
-    most = min(int(target.limits.get("blocks", MAX_BLOCKS)), MAX_BLOCKS)
+    most = min(int(target.limits.get(BLOCKS, MAX_BLOCKS)), MAX_BLOCKS)
     if count > most:
         raise FormatError(f"{count} authentication blocks, at most {most} are read", code=Code.TARGET_CANNOT_VERIFY)
 
@@ -234,7 +242,19 @@ def _severed(parsed: Parsed, chosen: Options) -> tuple[Element, ...]:
             f"envelope has no severable member {', '.join(missing)}",
             hint=f"it has: {', '.join(sorted(here)) or 'none'}",
         )
+    _check_left(parsed, wanted)
     return tuple(sorted((here[title] for title in wanted), key=lambda element: element.start))
+
+
+def _check_left(parsed: Parsed, severed: Collection[str]) -> None:
+    """Raise ``FormatError`` where severing takes away what covers an integrated payload."""
+    kept = {member: steps for member, steps in parsed.manifest.sequences.items() if member.title not in severed}
+    manifest = replace(parsed.manifest, sequences=kept)
+    for payload in suit_verification.unchecked_payloads(parsed.envelope, manifest):
+        raise _invalid(
+            f"integrated payload {str(payload.label)[:60]!r} is fetched by what option sever takes away",
+            hint="sever what fetches no integrated payload, or build the envelope without the payload",
+        )
 
 
 def _draft(key: SigningKey, chosen: Options, digest: Digest) -> _Draft:

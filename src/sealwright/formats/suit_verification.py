@@ -220,9 +220,9 @@ class _Inner:
         return self.image.read(self.part.start + offset, length)
 
 
-def unchecked_payloads(parsed: Parsed) -> Iterator[Element]:
+def unchecked_payloads(envelope: Envelope, manifest: Manifest) -> Iterator[Element]:
     """Yield the integrated payloads that no digest in the manifest covers."""
-    wanted = payload_digests(parsed.manifest) if parsed.envelope.payloads else {}
-    for payload in parsed.envelope.payloads:
+    wanted = payload_digests(manifest) if envelope.payloads else {}
+    for payload in envelope.payloads:
         if not wanted.get(str(payload.label)):
             yield payload

@@ -156,6 +156,32 @@ ESP32_CHIPS = (
     _esp32("esp32-c5-sha384", 23, _ESP32_P384, 3, f"{_SHA384} and a chip revision whose ECDSA works"),
 )
 
+_ECDSA_P256 = frozenset({Algorithm.ECDSA_P256_SHA256})
+LIBCSUIT = TargetProfile(
+    name="libcsuit",
+    description="kentakayama/libcsuit, by its published vectors: ESP256 or ES256; blocks it does not know are skipped.",
+    formats=frozenset({"suit"}),
+    algorithms=_ECDSA_P256 | {Algorithm.ML_DSA_44, Algorithm.ML_DSA_65, Algorithm.ML_DSA_87},
+    limits={"cose_numbers": "-9 -7", "cose_numbers_skipped": "-48 -49 -50"},
+)
+_COSE_CURVES = frozenset(
+    {Algorithm.ECDSA_P256_SHA256, Algorithm.ECDSA_P384_SHA384, Algorithm.ECDSA_P521_SHA512, Algorithm.ED25519}
+)
+PYCOSE_1_1 = TargetProfile(
+    name="pycose-1.1",
+    description="pycose over the SUIT_Digest as detached payload: ES256, ES384, ES512 and EdDSA, no newer numbers.",
+    formats=frozenset({"suit"}),
+    algorithms=_COSE_CURVES,
+    limits={"cose_numbers": "-7 -8 -35 -36"},
+)
+CWT_3_3 = TargetProfile(
+    name="cwt-3.3",
+    description="python-cwt over the SUIT_Digest as detached payload: classical keys, by old and new numbers.",
+    formats=frozenset({"suit"}),
+    algorithms=_COSE_CURVES,
+    limits={"cose_numbers": "-7 -8 -9 -19 -35 -36 -51 -52"},
+)
+
 TARGETS: dict[str, TargetProfile] = {
     target.name: target
     for target in (
@@ -174,5 +200,8 @@ TARGETS: dict[str, TargetProfile] = {
         MCUBOOT,
         *MCUBOOT_BUILDS.values(),
         *ESP32_CHIPS,
+        LIBCSUIT,
+        PYCOSE_1_1,
+        CWT_3_3,
     )
 }
