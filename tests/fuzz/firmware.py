@@ -120,6 +120,7 @@ TARGETS: dict[str, Target] = {
         run=FormatTarget(
             mcuboot, Signing(algorithm=P256), Signing(algorithm=ED25519, options=MCUBOOT), taken=taken.mcuboot
         ),
+        repair=repairs.mcuboot,
     ),
     "intel-hex": Target(run=_memory(ihex, taken.intel_hex), repair=repairs.intel_hex),
     "s-record": Target(run=_memory(srec, taken.s_record), repair=repairs.s_record),

@@ -3,6 +3,7 @@
 A repair never raises; what it cannot read it returns as it is.
 """
 
+import hashlib
 import re
 import struct
 import zlib
@@ -41,6 +42,21 @@ def esp32(data: bytes) -> bytes:
         if start >= 0 and data[start : start + 1] == b"\xe7":
             crc = zlib.crc32(data[start : start + 1196]).to_bytes(4, "little")
             data = data[: start + 1196] + crc + data[start + 1200 :]
+    return data
+
+
+def mcuboot(data: bytes) -> bytes:
+    """The SHA-256 among the TLVs."""
+    if len(data) < 32:
+        return data
+    header_size, protected, size = struct.unpack_from("<HHI", data, 8)
+    end = header_size + size + protected
+    at = end + 4
+    while at + 36 <= len(data):
+        kind, length = struct.unpack_from("<HH", data, at)
+        if (kind, length) == (0x10, 32):
+            return data[: at + 4] + hashlib.sha256(data[:end]).digest() + data[at + 36 :]
+        at += 4 + length
     return data
 
 
