@@ -2,9 +2,11 @@
 
 from dataclasses import replace
 
-from sealwright.core.envelopes import SignedDocument
+from sealwright.core.envelopes import Envelope, SignatureKind, SignedDocument
 from sealwright.service.ports import Proposal
 from sealwright.storage.documents import Documents
+
+SIGNATURE = Envelope(signer="root-a", authenticator="a" * 64, kind=SignatureKind.SSHSIG, signature=b"x")
 
 
 def test_of_proposals_in_one_second_the_one_that_came_last_is_the_newest(tmp_path):
@@ -15,7 +17,7 @@ def test_of_proposals_in_one_second_the_one_that_came_last_is_the_newest(tmp_pat
             Proposal(
                 digest=digest * 64,
                 kind="policy",
-                signed=SignedDocument(document=digest.encode(), signatures=()),
+                signed=SignedDocument(document=f"{{{digest}}}".encode(), signatures=(SIGNATURE,)),
                 state="open",
                 created=1,
             )

@@ -270,8 +270,8 @@ class Documents:
         return self._writer.submit(
             [
                 (
-                    "INSERT INTO proposal VALUES (?,?,?,?,?,?) ON CONFLICT (digest) DO UPDATE"
-                    " SET signatures = excluded.signatures, state = excluded.state",
+                    """INSERT INTO proposal VALUES (?,?,?,?,?,?) ON CONFLICT (digest) DO UPDATE
+                    SET signatures = excluded.signatures, state = excluded.state""",
                     (
                         proposal.digest,
                         proposal.kind,
