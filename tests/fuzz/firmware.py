@@ -21,6 +21,7 @@ from sealwright.formats import (
     pe_layout,
     raw,
     srec,
+    suit,
     uefi_capsule,
     uefi_variable,
     uf2,
@@ -147,6 +148,16 @@ TARGETS: dict[str, Target] = {
     ),
     "uefi-variable": Target(
         run=FormatTarget(uefi_variable, Signing(algorithm=RSA, options=UPDATE), taken=taken.uefi_variable)
+    ),
+    "suit": Target(
+        run=FormatTarget(
+            suit,
+            Signing(algorithm=P256),
+            Signing(algorithm=ED25519, options={"existing": "append", "sever": ["text"]}, verifies=False),
+            taken=taken.suit,
+            by_parts=True,
+        ),
+        repair=repairs.suit,
     ),
     "raw-cose": Target(run=_beside("raw-cose")),
     "raw-sshsig": Target(run=_beside("raw-sshsig")),

@@ -93,14 +93,21 @@ class FormatTarget:
     """A format: every function of its interface on one image."""
 
     def __init__(
-        self, module: Format, *signings: Signing, taken: Callable[[bytes], bytes] | None = None, name: str = ""
+        self,
+        module: Format,
+        *signings: Signing,
+        taken: Callable[[bytes], bytes] | None = None,
+        by_parts: bool = False,
     ) -> None:
-        """``taken`` returns what a device takes of an image, without our parser; ``name`` is that of the corpus."""
-        self.module, self.signings, self.taken, self.name = module, signings, taken, name or module.name
+        """``taken`` returns what a device takes of an image, without our parser.
+
+        ``by_parts``: covered parts may be left out of an image, and what is there must be as it was.
+        """
+        self.module, self.signings, self.taken, self.by_parts = module, signings, taken, by_parts
 
     @cached_property
     def known(self) -> Known:
-        return known(self.name)
+        return known(self.module.name)
 
     def __call__(self, data: bytes) -> None:
         image = MemorySource(data)
@@ -114,12 +121,23 @@ class FormatTarget:
 
     def check_accepted(self, data: bytes) -> None:
         """Raise ``Finding`` unless what a signature covers was signed with one of the seeds."""
-        digests = refused(lambda: covered(self.module, data, self.taken))
+        digests = refused(lambda: self.covered(data))
         if digests is None:
             raise Finding("verify accepts what inspect refuses")
         for digest in digests:
             if digest not in self.known.contents:
                 raise Finding("verify accepts what nobody signed")
+
+    def covered(self, data: bytes) -> list[str]:
+        """Digests of what a signature covers: as the format says it, and as a device takes it."""
+        image = MemorySource(data)
+        if isinstance(self.module, HasContent):
+            parts = [*self.module.content(image, {})]
+        else:
+            parts = [data[part.start : part.stop] for part in self.module.inspect(image).covered]
+        found = parts if self.by_parts else [b"".join(parts)]
+        found += [] if self.taken is None else [b"taken" + self.taken(data)]
+        return [hashlib.sha256(part).hexdigest() for part in found]
 
     def _sign(self, image: MemorySource, signing: Signing) -> None:
         by = signer(signing.algorithm)
@@ -143,19 +161,6 @@ class FormatTarget:
             self.module.verify(MemorySource(signed), by.trust, sidecars)
         else:
             refused(lambda: self.module.verify(MemorySource(signed), by.trust, sidecars))
-
-
-def covered(module: Format, data: bytes, taken: Callable[[bytes], bytes] | None) -> list[str]:
-    """Digests of what a signature covers: as the format says it, and as a device takes it."""
-    image = MemorySource(data)
-    if isinstance(module, HasContent):
-        content = b"".join(module.content(image, {}))
-    else:
-        content = b"".join(data[part.start : part.stop] for part in module.inspect(image).covered)
-    digests = [hashlib.sha256(content).hexdigest()]
-    if taken is not None:
-        digests.append(hashlib.sha256(b"taken" + taken(data)).hexdigest())
-    return digests
 
 
 def _check_inspection(found: Inspection, image: ByteSource) -> None:

@@ -60,6 +60,21 @@ def mcuboot(data: bytes) -> bytes:
     return data
 
 
+def suit(data: bytes) -> bytes:
+    """The SHA-256 of the manifest in the authentication wrapper, where both are byte strings below 64 KiB."""
+    wrapper, manifest = data.find(b"\x58\x24\x82\x2f\x58\x20"), data.find(b"\x03\x58")
+    if wrapper < 0:
+        return data
+    if manifest < wrapper:
+        manifest = data.find(b"\x03\x59", wrapper + 38)
+    if manifest < 0 or manifest + 4 > len(data):
+        return data
+    head = 2 if data[manifest + 1] == 0x58 else 3
+    stop = manifest + 1 + head + int.from_bytes(data[manifest + 2 : manifest + 1 + head])
+    digest = hashlib.sha256(data[manifest + 1 : stop]).digest()
+    return data[: wrapper + 6] + digest + data[wrapper + 38 :]
+
+
 def intel_hex(data: bytes) -> bytes:
     """Length and checksum of each line."""
 

@@ -17,10 +17,10 @@ from pathlib import Path
 from types import ModuleType
 
 from tests.conftest import require_tool
-from tests.formats import dfu_files, efi_capsules, efi_variables, esp32_images, fits, memory_files
+from tests.formats import dfu_files, efi_capsules, efi_variables, esp32_images, fits, memory_files, suit_envelopes
 from tests.formats.throwaway import Signer, signer
 from tests.fuzz import documents, firmware
-from tests.fuzz.harness import CORPUS, KNOWN, FormatTarget, covered
+from tests.fuzz.harness import CORPUS, KNOWN, FormatTarget
 from tests.simulators.fido import SecurityKey
 
 from sealwright.core import ssharmour, sshsig
@@ -72,10 +72,7 @@ class Corpus:
         target = target if isinstance(target, FormatTarget) else firmware.FIT
         keys = [one.public_key for one in by]
         contents = [
-            digest
-            for seed, data in seeds.items()
-            if seed.startswith("signed")
-            for digest in covered(target.module, data, target.taken)
+            digest for seed, data in seeds.items() if seed.startswith("signed") for digest in target.covered(data)
         ]
         self.put(name, seeds)
         self.know(name, keys, sidecars, contents)
@@ -211,6 +208,18 @@ def microcontrollers(corpus: Corpus) -> None:
     corpus.put_format("dfuse", {"plain": plain, "signed": signed}, [p256])
 
 
+def manifests(corpus: Corpus) -> None:
+    by, second = signer(P256), signer(ED25519)
+    small = {
+        "plain": suit_envelopes.envelope(payload=b"firmware", members=suit_envelopes.manifest(payload=b"firmware"))
+    }
+    small["severable"] = suit_envelopes.severable(payload=None, uri="https://fuzz.example/firmware")
+    seeds = small | {f"signed-{name}": sign(firmware.suit, data, by) for name, data in small.items()}
+    seeds["signed-by-two"] = sign(firmware.suit, small["plain"], by, second)
+    seeds["signed-severed"] = sign(firmware.suit, small["severable"], by, sever=["text"])
+    corpus.put_format("suit", seeds, [by, second])
+
+
 def memory_images(corpus: Corpus) -> None:
     p256 = signer(P256)
 
@@ -276,7 +285,7 @@ def signatures(corpus: Corpus) -> None:
 
 def main() -> None:
     corpus = Corpus()
-    for part in (uefi, flattened_images, microcontrollers, memory_images, signature_files, signatures):
+    for part in (uefi, flattened_images, microcontrollers, manifests, memory_images, signature_files, signatures):
         part(corpus)
     KNOWN.write_text(json.dumps(corpus.known, indent=1, sort_keys=True) + "\n")
 

@@ -6,6 +6,8 @@ A mutant that verifies must have the same as its seed.
 import re
 import struct
 
+import cbor2
+
 ESP_SECTOR = 4096
 
 
@@ -40,6 +42,12 @@ def mcuboot(data: bytes) -> bytes:
 def esp32(data: bytes) -> bytes:
     """All before the signature sector."""
     return data[:-ESP_SECTOR]
+
+
+def suit(data: bytes) -> bytes:
+    """The manifest, as another reader of CBOR finds it."""
+    envelope = cbor2.loads(data)
+    return bytes((envelope.value if isinstance(envelope, cbor2.CBORTag) else envelope)[3])
 
 
 def intel_hex(data: bytes) -> bytes:

@@ -5,6 +5,7 @@ from tests.fuzz import harness
 from tests.fuzz.harness import CORPUS, Finding, FormatTarget, known
 from tests.fuzz.targets import TARGETS
 
+from sealwright import formats
 from sealwright.core.images import MemorySource
 
 MAX_CORPUS_BYTES, MAX_INPUT_BYTES = 1 << 20, 64 * 1024
@@ -41,6 +42,11 @@ def test_a_repair_keeps_what_is_right_already():
         if target.repair is not None:
             for path in (CORPUS / name).glob("signed*"):
                 assert target.repair(path.read_bytes()) == path.read_bytes(), f"{name}/{path.name}"
+
+
+@pytest.mark.parametrize("name", formats.FORMATS)
+def test_every_format_has_a_target(name):
+    assert name in TARGETS or f"{name}-cms" in TARGETS
 
 
 def test_every_target_has_inputs_and_the_corpus_is_small():
