@@ -48,6 +48,7 @@ COMMANDS: dict[str, dict[str, Command]] = {
     "Images": {
         "inspect": Command("sealwright.cli.offline:inspect", "what an image is, what is signed, by whom", is_lean=True),
         "verify": Command("sealwright.cli.offline:verify", "check an image with its evidence, offline", is_lean=True),
+        "suit": Command("sealwright.cli.suit:suit", "build SUIT envelopes from a template"),
         "uki": Command("sealwright.cli.uki:uki", "build and measure unified kernel images"),
     },
     "Record": {
@@ -56,7 +57,7 @@ COMMANDS: dict[str, dict[str, Command]] = {
     },
     "Administration": {
         "people": Command("sealwright.cli.people:people", "people, their keys and roles"),
-        "product": Command("sealwright.cli.product:product", "products and the rules of their environments"),
+        "product": Command("sealwright.cli.key_set:product", "products and the rules of their environments"),
         "key": Command("sealwright.cli.key:key", "make, import, list, show and revoke signing keys"),
         "policy": Command("sealwright.cli.policy:policy", "what is in force, the draft, proposals"),
     },
