@@ -23,6 +23,8 @@ from sealwright.keystores.opening import open_keystore
 from sealwright.keystores.secrets import Secret
 
 _PR_SET_DUMPABLE = 4
+_PR_SET_NO_NEW_PRIVS = 38
+_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL = 47, 4
 
 
 def main() -> int:
@@ -55,11 +57,22 @@ def serve(channel: socket.socket) -> int:
 
 
 def harden() -> None:
-    """No core dump, no debugger of the same user, no descriptor of the parent; Ctrl-C is the parent's business."""
+    """No core dump, no debugger of the same user, no descriptor of the parent, no capability, none by set-user-ID.
+
+    Ctrl-C is the parent's business.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    if ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0):
-        raise OSError("prctl(PR_SET_DUMPABLE) was refused")
+    library = ctypes.CDLL(None, use_errno=True)
+    # A signer that may change users has ambient capabilities, which an exec hands on; capset(2), version 3, all zero.
+    header, nothing = (ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)()
+    if (
+        library.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+        or library.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+        or library.prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)
+        or library.capset(header, nothing)
+    ):
+        raise OSError(ctypes.get_errno(), "prctl or capset was refused")
     os.closerange(3, os.sysconf("SC_OPEN_MAX"))
     sys.excepthook = _report_without_values
 

@@ -2,8 +2,10 @@
 
 A batch that fails as a whole raises ``UnavailableError`` and is not repeated here: whether a second signature may be
 made is the signer's decision.  A first login that was refused, or died unanswered, is never tried again.
+With ``user``, the process runs as that user and its group alone, which takes CAP_SETUID, CAP_SETGID and CAP_KILL.
 """
 
+import pwd
 import subprocess
 import sys
 import threading
@@ -19,14 +21,17 @@ from sealwright.keystores.frames import Failure, Item
 from sealwright.keystores.numbers import Counter
 from sealwright.keystores.secrets import Secret
 
+TIMEOUT_SECONDS = 30
 _COMMAND = (sys.executable, "-I", "-m", "sealwright.keystores.worker")
 
 
 class Worker:
     """One partition, served by a process of its own.  Calls of several threads take turns."""
 
-    def __init__(self, uri: str, secret: Secret, *, timeout_seconds: float = 30.0) -> None:
-        self._uri, self._secret, self._timeout_seconds = uri, secret, timeout_seconds
+    def __init__(
+        self, uri: str, secret: Secret, *, timeout_seconds: float = TIMEOUT_SECONDS, user: int | None = None
+    ) -> None:
+        self._uri, self._secret, self._timeout_seconds, self._user = uri, secret, timeout_seconds, user
         self._lock = threading.RLock()
         self._running: tuple[subprocess.Popen[bytes], socket] | None = None
         self._failures, self._not_before = 0, 0.0
@@ -90,9 +95,22 @@ class Worker:
         ours, theirs = socketpair()
         ours.settimeout(self._timeout_seconds)
         with theirs:
-            self._running = subprocess.Popen(_COMMAND, stdin=theirs.fileno(), stdout=subprocess.DEVNULL), ours  # noqa: S603
+            self._running = self._start(theirs), ours
         self._log_in(ours)
         return ours
+
+    def _start(self, channel: socket) -> subprocess.Popen[bytes]:
+        user, group, groups = (None, None, None) if self._user is None else (self._user, group_of(self._user), ())
+        try:
+            return subprocess.Popen(  # noqa: S603 - our own command
+                _COMMAND, stdin=channel.fileno(), stdout=subprocess.DEVNULL, user=user, group=group, extra_groups=groups
+            )
+        except OSError as e:
+            raise ConfigurationError(
+                f"no worker can be started as user {self._user}: {e.strerror}",
+                setting="user",
+                hint="it takes CAP_SETUID, CAP_SETGID and CAP_KILL (or root), and a Python that this user can read",
+            ) from e
 
     def _log_in(self, channel: socket) -> None:
         if not self._login_worked:
@@ -126,3 +144,11 @@ class Worker:
                 with suppress(subprocess.TimeoutExpired):
                     process.wait(seconds)
                 process.kill()
+
+
+def group_of(user: int) -> int:
+    """Return the group of a user: that of the password file, or the one of the same number."""
+    try:
+        return pwd.getpwuid(user).pw_gid
+    except KeyError:
+        return user

@@ -4,6 +4,8 @@ No process that serves requests can make a key.  What comes out is the public ha
 """
 
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -20,6 +22,7 @@ from sealwright.policy.documents import Environment, KeyGrade, KeyProfile, Purpo
 from sealwright.wiring import configuration as settings
 from sealwright.wiring.configuration import Configuration, KeystoreSetting, PartitionSetting
 from sealwright.wiring.folders import ensure_secret
+from sealwright.wiring.partition_user import acting_as, give_to
 
 CERTIFICATE_DAYS = 3650
 MAX_COMMON_NAME = 64  # RFC 5280, appendix A.1, ub-common-name
@@ -46,7 +49,9 @@ def ensure_partition(
 
     ``uri`` names another place: a token that exists, or is made when ``so_pin`` is given.
     """
-    if name in configuration.partitions:
+    if (known := configuration.partitions.get(name)) is not None:
+        if known.uri.startswith(FILES) and not Path(known.uri.removeprefix(FILES)).exists():
+            _create(known, None)  # somebody said where, and for which user
         return configuration
     if not uri:
         setting, so_source = configuration.keystore.partition(name), configuration.keystore.so_pin
@@ -59,7 +64,7 @@ def ensure_partition(
     else:
         raise ConfigurationError("a token needs the source of its PIN", setting="--secret", hint="file:PATH, mode 0600")
     if setting.uri.startswith("files:") or so_pin is not None:
-        create_partition(setting.uri, read_secret(setting.secret), so_pin)
+        _create(setting, so_pin)
     configuration = replace(configuration, partitions={**configuration.partitions, name: setting})
     settings.write(configuration)
     return configuration
@@ -93,17 +98,14 @@ def keystore_setting(text: str, *, pin: str = "", so_pin: str = "") -> KeystoreS
 
 def create_key(configuration: Configuration, order: KeyOrder) -> KeyProfile:
     """Make a key in its partition and return its profile for the policy."""
-    ceremony = _open(configuration, partition_name(order.profile))
     now = datetime.now(UTC)
     template = CertificateTemplate(
         common_name=order.profile[-MAX_COMMON_NAME:],
         not_before=now - timedelta(minutes=5),
         not_after=now + timedelta(days=CERTIFICATE_DAYS),
     )
-    try:
+    with _opened(configuration, partition_name(order.profile)) as ceremony:
         created = ceremony.create_key(order.profile, order.algorithm, order.size_bits, template, order.parameters)
-    finally:
-        ceremony.close()
     return _profile(order, created, "generated")
 
 
@@ -115,14 +117,11 @@ def import_key(
     The same key again is no second one: its partition keeps it, also when the draft that named it was discarded.
     """
     public, ordered = check_importable(key, certificates)
-    ceremony = _open(configuration, partition_name(order.profile))
-    try:
+    with _opened(configuration, partition_name(order.profile)) as ceremony:
         if any(listed.public_key == public for listed in ceremony.list_keys()):
             created = CreatedKey(label=order.profile, public_key=public, grade=Grade.SOFTWARE, certificates=ordered)
         else:
             created = ceremony.import_key(order.profile, key, certificates)
-    finally:
-        ceremony.close()
     return _profile(order, created, "imported")
 
 
@@ -164,11 +163,29 @@ def split_profile(profile: str) -> tuple[str, str, str]:
     return parts[0], parts[1], parts[2]
 
 
-def _open(configuration: Configuration, partition: str) -> Ceremony:
+@contextmanager
+def _opened(configuration: Configuration, partition: str) -> Iterator[Ceremony]:
     setting = configuration.partitions.get(partition)
     if setting is None:
         raise ConfigurationError(f"there is no partition {partition}", setting="partitions")
-    return open_ceremony(setting.uri, read_secret(setting.secret))
+    secret = read_secret(setting.secret)
+    with acting_as(setting.user):
+        ceremony = open_ceremony(setting.uri, secret)
+        try:
+            yield ceremony
+        finally:
+            ceremony.close()
+
+
+def _create(setting: PartitionSetting, so_pin: Secret | None) -> None:
+    ensure_secret(setting.secret)
+    secret = read_secret(setting.secret)
+    if setting.uri.startswith(FILES):  # made by whoever may write there, then given away
+        create_partition(setting.uri, secret)
+        give_to(setting.user, Path(setting.uri.removeprefix(FILES)))
+        return
+    with acting_as(setting.user):
+        create_partition(setting.uri, secret, so_pin)
 
 
 def _profile(order: KeyOrder, created: CreatedKey, origin: str) -> KeyProfile:

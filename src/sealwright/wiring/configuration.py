@@ -23,6 +23,10 @@ class PartitionSetting:
 
     uri: str
     secret: str
+    user: int | None = None
+    """User id that its worker runs as, and that its files belong to; the signer's own by default."""
+    timeout_seconds: int | None = None
+    """How long its worker may take for an answer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -217,7 +221,12 @@ def _lines(configuration: Configuration) -> list[str]:
         "partitions": {},
     }
     for name, setting in sorted(configuration.partitions.items()):
-        tables[f'partitions."{name}"'] = {"uri": setting.uri, "secret": setting.secret}
+        tables[f'partitions."{name}"'] = {
+            "uri": setting.uri,
+            "secret": setting.secret,
+            "user": setting.user,
+            "timeout_seconds": setting.timeout_seconds,
+        }
     lines = [
         "# A Sealwright instance.  Sources of secrets: file:PATH (mode 0600), credential:NAME (systemd), fd:NUMBER."
     ]
@@ -238,7 +247,10 @@ def _spelled(value: str | int | Path, folder: Path) -> str:
 def _partition(partitions: dict[str, Any], name: str, folder: Path) -> PartitionSetting:
     table, values = f"partitions.{name}", _table(partitions, name, "partitions")
     return PartitionSetting(
-        uri=_uri(_text(values, "uri", table), folder), secret=_source(_text(values, "secret", table), folder)
+        uri=_uri(_text(values, "uri", table), folder),
+        secret=_source(_text(values, "secret", table), folder),
+        user=_number(values, "user", table) if "user" in values else None,
+        timeout_seconds=_number(values, "timeout_seconds", table) if "timeout_seconds" in values else None,
     )
 
 

@@ -231,7 +231,7 @@ def _partition(
         return
     if is_running:
         return
-    worker = Worker(setting.uri, read_secret(setting.secret))
+    worker = Worker(setting.uri, read_secret(setting.secret), user=setting.user)
     try:
         worker.health([PublicKey(profile.public_key).fingerprint for profile in profiles])
     except SealwrightError as e:

@@ -12,7 +12,7 @@ from sealwright.core.errors import SealwrightError, UnavailableError
 from sealwright.keystores.frames import Failure, Item
 from sealwright.keystores.numbers import Block
 from sealwright.keystores.secrets import read_secret
-from sealwright.keystores.worker_client import Worker
+from sealwright.keystores.worker_client import TIMEOUT_SECONDS, Worker
 from sealwright.outside import SystemClock, SystemEntropy
 from sealwright.signer.endpoint import Endpoint
 from sealwright.signer.engine import Engine
@@ -20,7 +20,7 @@ from sealwright.signer.follower import Follower
 from sealwright.signer.heads import FileHeadStore
 from sealwright.signer.ports import Head, Partition, SigningTask
 from sealwright.wiring import configuration as settings
-from sealwright.wiring.configuration import Configuration
+from sealwright.wiring.configuration import Configuration, PartitionSetting
 from sealwright.wiring.private_keys import read_ed25519
 from sealwright.wiring.readiness import say_ready
 
@@ -76,7 +76,17 @@ class Partitions(Mapping[str, Partition]):
     def _load(self) -> None:
         for name, setting in settings.load(self._folder).partitions.items():
             if name not in self._workers:
-                self._workers[name] = Worker(setting.uri, read_secret(setting.secret))
+                self._workers[name] = start_worker(setting)
+
+
+def start_worker(setting: PartitionSetting) -> Worker:
+    """Return the worker of a partition; its process is started when it is first asked."""
+    return Worker(
+        setting.uri,
+        read_secret(setting.secret),
+        user=setting.user,
+        timeout_seconds=TIMEOUT_SECONDS if setting.timeout_seconds is None else setting.timeout_seconds,
+    )
 
 
 def create_head(configuration: Configuration, size: int, root_hash: str) -> None:
