@@ -147,9 +147,9 @@ def evidence(data: bytes) -> None:
     if found is None:
         return
     image, truth, trust = value("boot.bin"), values.boot(), _trust()
-    if refused(lambda: verify_evidence(found, MemorySource(image), trust, FORMATS)) is not None and (
-        _told(found) != _told(truth)
-    ):
+    if refused(lambda: verify_evidence(found, MemorySource(image), trust, FORMATS)) is None:
+        return
+    if _told(found) != _told(truth):
         raise Finding("evidence is accepted that nobody made")
     if refused(lambda: verify_evidence(found, MemorySource(image + b"!"), trust, FORMATS)) is not None:
         raise Finding("evidence is accepted for another image")

@@ -57,6 +57,6 @@ def _changed_text(text: str, dice: random.Random, mutate: Mutate) -> str:
     try:
         data = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
-        return mutate(text.encode()).decode("utf-8", "replace")
+        return mutate(text.encode("utf-8", "replace")).decode("utf-8", "replace")
     is_document = data[:1] in (b"{", b"[") and dice.random() < 0.9
     return base64.b64encode(json_mutation(data, dice, mutate) if is_document else mutate(data)).decode()
