@@ -16,9 +16,10 @@ from sealwright.client.stateful import label_of
 from sealwright.core.images import Range
 from sealwright.core.keys import PublicKey
 from sealwright.evidence.bundle import EVIDENCE_SUFFIX
+from sealwright.evidence.verify import VerifiedEvidence
 from sealwright.formats import FORMATS
 from sealwright.formats.interface import Inspection
-from sealwright.policy.documents import Environment
+from sealwright.policy.documents import Environment, KeySet
 
 
 def version(arguments: Sequence[str]) -> None:
@@ -114,6 +115,7 @@ def _show_verified(image: Path, checked: VerifiedFile) -> None:
             rows.append(("note", label))
     rows += [
         ("format", verified.artifact.image_format),
+    rows += [("key set", _spell_key_set(key_set, verified)) for key_set in verified.key_sets]
         ("signed at", utc(verified.outcome.time)),
         ("log", f"{request.log}, entry {verified.outcome_index} of {verified.checkpoint_size}"),
     ]
@@ -160,6 +162,15 @@ def _verified_json(image: Path, checked: VerifiedFile) -> dict[str, Any]:
         "signed_at": iso(verified.outcome.time),
         "log": {
             "origin": request.log,
+        "key_sets": [
+            {
+                "id": key_set.id,
+                "rule": key_set.rule,
+                "members": list(key_set.members),
+                "found": _found_members(key_set, verified),
+            }
+            for key_set in verified.key_sets
+        ],
             "outcome_index": verified.outcome_index,
             "checkpoint_size": verified.checkpoint_size,
             "proven_size": checked.history.size if checked.history else None,
@@ -174,6 +185,18 @@ def _verified_json(image: Path, checked: VerifiedFile) -> dict[str, Any]:
 def _show_inspection(image: Path, inspection: Inspection) -> None:
     show(f"{image}: {inspection.format}")
     show_table(inspection.facts.items())
+def _spell_key_set(key_set: KeySet, verified: VerifiedEvidence) -> str:
+    found = _found_members(key_set, verified)
+    missing = [member for member in key_set.members if member not in found]
+    asked = f"{key_set.id}, {key_set.rule} of {len(key_set.members)} must sign: found {', '.join(found)}"
+    return asked + (f"; not found {', '.join(missing)}" if missing else "")
+
+
+def _found_members(key_set: KeySet, verified: VerifiedEvidence) -> list[str]:
+    found = {profile.id for profile in verified.signing_keys}
+    return [member for member in key_set.members if member in found]
+
+
     show("signatures:" + ("" if inspection.signatures else " none inside the file"))
     show_table((s.name, f"{s.algorithm} by {s.signer}") for s in inspection.signatures)
     show("covered by a signature:")

@@ -115,6 +115,11 @@ def _spell(section: Section) -> Spelled:
             )
         case Scope():
             spelled["quorum"] = tuple(map(spell_quorum, section.quorum)) or ("no approval needed",)
+            if section.key_sets:
+                spelled["key sets"] = tuple(
+                    f"{s.id}: {s.rule} of {', '.join(s.members)} for {s.image_format or 'any format'}"
+                    for s in section.key_sets
+                )
         case _:
             pass
     return spelled

@@ -1,7 +1,7 @@
 """What is done without any server: reading trust and evidence files, verifying an image with its evidence."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -15,6 +15,7 @@ from sealwright.core.patches import Patch
 from sealwright.evidence.bundle import EVIDENCE_SUFFIX, MAX_EVIDENCE_BYTES, Evidence, TrustFile
 from sealwright.evidence.verify import VerifiedEvidence, verify_evidence
 from sealwright.formats.interface import Format, HasContent
+from sealwright.policy.documents import KeySetRule
 
 if TYPE_CHECKING:
     from sealwright.evidence.history import History
@@ -83,7 +84,7 @@ def verify_file(
         history = _history(record, trust, log) if log else None
         restrictions = history.restrictions if history else None
         verified = verify_evidence(record, source, trust, formats, restrictions=restrictions, digests=digests)
-        notes = _check_sidecars(image, record.patch)
+        notes = _missing_members(verified) + _check_sidecars(image, record.patch, {s.rule for s in verified.key_sets})
     if history:
         notes += history.notes(record, verified.approved)
     return VerifiedFile(verified=verified, evidence=evidence or beside, notes=notes, history=history)
@@ -114,16 +115,35 @@ def _history(evidence: Evidence, trust: TrustFile, directory: Path) -> "History"
     return check_history(evidence, trust, copy.entries(), copy.note)
 
 
-def _check_sidecars(image: Path, patch: Patch) -> tuple[str, ...]:
-    """A sidecar beside the image must be the one of the evidence; a missing one is only said."""
+def _missing_members(verified: VerifiedEvidence) -> tuple[str, ...]:
+    return tuple(
+        f"the signature of {profile.id} was not found; the rule of its key set asks for one of its members"
+        for profile in verified.missing_keys
+    )
+
+
+def _check_sidecars(image: Path, patch: Patch, rules: Collection[KeySetRule]) -> tuple[str, ...]:
+    """A sidecar beside the image must be the one of the evidence; a missing one is only said.
+
+    With a key set of the rule ``all`` none may be missing; with ``any``, one that was exchanged is only said too.
+    """
     notes = []
     for sidecar in patch.sidecars:
         path = sidecar_path(image, sidecar.suffix)
         if not os.path.lexists(path):
+            if KeySetRule.ALL in rules:
+                raise VerificationError(
+                    f"{path} is missing, and the key set asks for the signatures of all its members",
+                    code=Code.EVIDENCE_MISMATCH,
+                    hint="the evidence holds a copy; get the file again from where the image came",
+                )
             notes.append(f"{path.name} is not beside the image; the evidence holds a copy")
             continue
         with FileSource(path, follow_links=False) as file:
-            if file.size != len(sidecar.content) or file.read(0, file.size) != sidecar.content:
+            is_same = file.size == len(sidecar.content) and file.read(0, file.size) == sidecar.content
+            if not is_same and rules and KeySetRule.ALL not in rules:
+                notes.append(f"{path.name} is not the file that the evidence proves; do not use it")
+            elif not is_same:
                 raise VerificationError(
                     f"{path} is not the file that the evidence proves",
                     code=Code.EVIDENCE_MISMATCH,

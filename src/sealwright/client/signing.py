@@ -34,6 +34,7 @@ from sealwright.policy.documents import (
     Scope,
     State,
 )
+from sealwright.policy.key_sets import sets_for
 from sealwright.service.messages import MAX_WAIT_SECONDS, Result, Status, SubmitBody
 from sealwright.service.ports import RequestState
 
@@ -167,8 +168,9 @@ def prepare(order: Order, sources: Sequence[FileSource], standing: Standing, now
 
 
 def choose_keys(order: Order, formats: Iterable[str], standing: Standing) -> dict[str, tuple[KeyProfile, ...]]:
-    """Return the keys for each format: those named, else the only one that can sign it."""
-    if standing.sections.get(Scope, order.scope) is None:
+    """Return the keys for each format: those named, else its key set, else the only one that can sign it."""
+    scope = standing.sections.get(Scope, order.scope)
+    if scope is None:
         known = ", ".join(scope.id for scope in standing.sections.all(Scope)) or "none"
         raise RefusedError(
             f"the policy has no {order.product} in {order.environment}", code=Code.NOT_FOUND, hint=f"it has: {known}"
@@ -176,8 +178,13 @@ def choose_keys(order: Order, formats: Iterable[str], standing: Standing) -> dic
     profiles = [k for k in standing.sections.all(KeyProfile) if f"{k.product}/{k.environment}" == order.scope]
     if not order.key_profiles:
         revoked = standing.restrictions.by_kind[RestrictionKind.REVOKE_KEY_PROFILE]
-        return {name: (_the_only(order, name, profiles, revoked),) for name in formats}
-    named = [_named(order, name, profiles) for name in dict.fromkeys(order.key_profiles)]
+        return {
+            name: _the_set(order, name, scope, profiles) or (_the_only(order, name, profiles, revoked),)
+            for name in formats
+        }
+    sets = {key_set.id: key_set.members for key_set in scope.key_sets or ()}
+    names = [member for name in order.key_profiles for member in sets.get(name, (name,))]
+    named = [_named(order, name, profiles) for name in dict.fromkeys(names)]
     chosen = {name: tuple(k for k in named if k.image_format in (None, name)) or tuple(named) for name in formats}
     for profile in named:
         if all(profile not in keys for keys in chosen.values()):
@@ -186,6 +193,18 @@ def choose_keys(order: Order, formats: Iterable[str], standing: Standing) -> dic
                 code=Code.KEY_PROFILE_MISMATCH,
             )
     return chosen
+
+
+def _the_set(order: Order, image_format: str, scope: Scope, profiles: Sequence[KeyProfile]) -> tuple[KeyProfile, ...]:
+    """Return the members of the one key set for a format, nothing if there is none."""
+    fitting = sets_for(scope, image_format)
+    if len(fitting) > 1:
+        raise RefusedError(
+            f"{len(fitting)} key sets of {order.scope} sign {image_format}: {', '.join(s.id for s in fitting)}",
+            code=Code.KEY_PROFILE_MISMATCH,
+            hint="choose with --key-profile SET",
+        )
+    return tuple(_named(order, member, profiles) for key_set in fitting for member in key_set.members)
 
 
 def _the_only(order: Order, image_format: str, profiles: Sequence[KeyProfile], revoked: Container[str]) -> KeyProfile:

@@ -40,6 +40,7 @@ class Code(StrEnum):
     REVOKED = "revoked"
     GATES_NOT_MET = "gates-not-met"
     KEY_PROFILE_MISMATCH = "key-profile-mismatch"
+    KEY_SET_INCOMPLETE = "key-set-incomplete"
     SLOT_INVALID = "slot-invalid"
     INTENT_MISMATCH = "intent-mismatch"
     INTENT_NOT_LOGGED = "intent-not-logged"

@@ -7,19 +7,34 @@ outcome, ``authorise`` at the time of the outcome, signatures, then the image: t
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sealwright.core import records
 from sealwright.core.digests import NO_INSTANCE, document_digest
 from sealwright.core.errors import Code, FormatError, RefusedError, VerificationError
 from sealwright.core.images import ByteSource, DigestedSource, ImageDigests, digests
 from sealwright.core.keys import PublicKey
-from sealwright.core.patches import PatchedSource
+from sealwright.core.patches import Patch, PatchedSource
 from sealwright.evidence.bundle import Evidence, LoggedDocument, TrustFile
 from sealwright.formats.interface import Format, SigningKey
 from sealwright.formats.targets import ANY
+from sealwright.policy import key_sets
 from sealwright.policy.authorise import Approved, Documents, Standing, authorise
-from sealwright.policy.documents import Artifact, Checked, Grade, KeyGrade, KeyProfile, Outcome, Policy, Request, Root
+from sealwright.policy.documents import (
+    Artifact,
+    Checked,
+    Grade,
+    KeyGrade,
+    KeyProfile,
+    KeySet,
+    KeySetRule,
+    Outcome,
+    OutcomeSlot,
+    Policy,
+    Request,
+    RequestSlot,
+    Root,
+)
 from sealwright.policy.entries import GrantingEntry, IntentEntry, OutcomeEntry, parse_entry
 from sealwright.policy.fold import Restrictions, open_policy
 from sealwright.policy.roots import check_root, open_next_root
@@ -39,6 +54,8 @@ class VerifiedEvidence:
     artifact: Artifact
     signing_keys: tuple[KeyProfile, ...]
     """Key profile of each signature of the artifact."""
+    missing_keys: tuple[KeyProfile, ...]
+    """Members of key sets whose signature was not found, which their rule ``any`` allows."""
     grade: Grade
     is_witnessed: bool
     checkpoint_size: int
@@ -58,6 +75,11 @@ class VerifiedEvidence:
     def is_hardware(self) -> bool:
         """Whether all signing keys are said to live in hardware."""
         return all(profile.grade is not KeyGrade.SOFTWARE for profile in self.signing_keys)
+
+    @property
+    def key_sets(self) -> tuple[KeySet, ...]:
+        """The key sets that signed the artifact."""
+        return key_sets.sets_of(self.approved.scope, self.artifact, self.signing_keys)
 
 
 def verify_evidence(
@@ -101,13 +123,19 @@ def verify_evidence(
     artifact = next((a for a in approved.request.artifacts if a.name == evidence.artifact), None)
     if artifact is None:
         raise _mismatch("artifact", "one of the request", evidence.artifact)
-    profiles = _verify_signatures(evidence, outcome, approved, trust)
-    _verify_image(evidence, artifact, approved, image, formats, digests)
+    signatures = _found(evidence, outcome, approved, artifact)
+    profiles = _verify_signatures(evidence, outcome, approved, trust, signatures)
+    slots = [
+        (s, p) for s, p in zip(approved.request.slots, approved.profiles, strict=True) if s.artifact == artifact.name
+    ]
+    mine = [(slot, profile, value) for (slot, profile), value in zip(slots, signatures, strict=True)]
+    _verify_image(evidence, artifact, mine, image, formats, digests)
     return VerifiedEvidence(
         approved=approved,
         outcome=outcome,
         artifact=artifact,
         signing_keys=profiles,
+        missing_keys=tuple(profile for profile in dict.fromkeys(p for _, p in slots) if profile not in profiles),
         grade=root.grade,
         is_witnessed=trust.witness_quorum > 0,
         checkpoint_size=opened.checkpoint.size,
@@ -245,13 +273,39 @@ def _check_sections_used(evidence: Evidence, approved: Approved) -> None:
         raise _mismatch("order of the sections", "ascending indices", str(places)[:80])
 
 
+def _found(evidence: Evidence, outcome: Outcome, approved: Approved, artifact: Artifact) -> tuple[bytes | None, ...]:
+    """Return the signatures of the artifact's slots in order; None for one that may be missing, and is.
+
+    It may where all its keys belong to sets of the rule ``any``, and one member's signatures are there.
+    """
+    mine = [
+        (done.signature, profile)
+        for slot, done, profile in zip(approved.request.slots, outcome.slots, approved.profiles, strict=False)
+        if slot.artifact == artifact.name
+    ]
+    sets = key_sets.sets_of(approved.scope, artifact, [profile for _, profile in mine])
+    if not sets or any(key_set.rule is not KeySetRule.ANY for key_set in sets):
+        return evidence.signatures
+    there = {hashlib.sha256(signature).hexdigest(): signature for signature in evidence.signatures}
+    signatures = tuple(there.get(digest or "") for digest, _ in mine)
+    absent = {profile.id for (_, profile), found in zip(mine, signatures, strict=True) if found is None}
+    if any(absent.issuperset(key_set.members) for key_set in sets):
+        raise _mismatch("signatures", "those of one member of each key set", "of none")
+    # A member counts with all its signatures or not at all.
+    return tuple(None if profile.id in absent else found for (_, profile), found in zip(mine, signatures, strict=True))
+
+
 def _verify_signatures(
-    evidence: Evidence, outcome: Outcome, approved: Approved, trust: TrustFile
+    evidence: Evidence,
+    outcome: Outcome,
+    approved: Approved,
+    trust: TrustFile,
+    given: Sequence[bytes | None],
 ) -> tuple[KeyProfile, ...]:
     """Every slot of the artifact has its signature, whose digest the signer's outcome names, by the slot's key."""
     if len(outcome.slots) != len(approved.request.slots):
         raise _mismatch("slots in the outcome", str(len(approved.request.slots)), str(len(outcome.slots)))
-    signatures, messages = iter(evidence.signatures), iter(evidence.messages)
+    signatures, messages = iter(given), iter(evidence.messages)
     profiles = []
     for slot, done, profile in zip(approved.request.slots, outcome.slots, approved.profiles, strict=True):
         key = PublicKey(profile.public_key)
@@ -260,65 +314,81 @@ def _verify_signatures(
         if slot.artifact != evidence.artifact:
             continue
         signature = next(signatures, b"")
+        message = next(messages, b"") if profile.signs == "message" else b""
+        if signature is None:
+            continue
         if (
             done.signature is None
             or done.failure is not None
             or hashlib.sha256(signature).hexdigest() != done.signature
         ):
             raise _mismatch(f"signature of slot {slot.slot}", str(done.signature), "another or none")
-        certificate = hashlib.sha256(profile.certificates[0]).hexdigest() if profile.certificates else None
-        if done.certificate != certificate:
-            raise _mismatch(f"certificate of slot {slot.slot}", str(certificate), str(done.certificate))
+        _check_certificate(slot, done, profile)
         if key.fingerprint in trust.distrusted:
             raise VerificationError(f"key {key.fingerprint} is distrusted by the trust file", code=Code.NOT_TRUSTED)
         payload = bytes.fromhex(slot.digest)
         if profile.signs == "message":
-            message = next(messages, b"")
             if hashlib.new(profile.algorithm.hash_name, message).digest() != payload:
                 raise _mismatch(f"message of slot {slot.slot}", slot.digest[:16], "another or none")
             payload = message
         key.verify(profile.algorithm, payload, signature)
         profiles.append(profile)
-    if next(signatures, None) is not None or next(messages, None) is not None or not profiles:
+    if next(signatures, b"") != b"" or next(messages, None) is not None or not profiles:
         raise _mismatch("signatures", "one for each slot of the artifact", "others")
     return tuple(profiles)
+
+
+def _check_certificate(slot: RequestSlot, done: OutcomeSlot, profile: KeyProfile) -> None:
+    certificate = hashlib.sha256(profile.certificates[0]).hexdigest() if profile.certificates else None
+    if done.certificate != certificate:
+        raise _mismatch(f"certificate of slot {slot.slot}", str(certificate), str(done.certificate))
 
 
 def _verify_image(
     evidence: Evidence,
     artifact: Artifact,
-    approved: Approved,
+    mine: Sequence[tuple[RequestSlot, KeyProfile, bytes | None]],
     image: ByteSource,
     formats: Mapping[str, Format],
     digests: Callable[[ByteSource], ImageDigests],
 ) -> None:
     """The image is the approved one, patched exactly as its format asks with these signatures."""
     original = PatchedSource(image, evidence.patch.inverse())
-    found = digests(original)
-    if found != (artifact.sha256, artifact.sha512, artifact.size):
+    named = digests(original)
+    if named != (artifact.sha256, artifact.sha512, artifact.size):
         raise VerificationError(
-            "this is not the approved image", expected=artifact.sha256, got=found.sha256, code=Code.IMAGE_MISMATCH
+            "this is not the approved image", expected=artifact.sha256, got=named.sha256, code=Code.IMAGE_MISMATCH
         )
     module = formats.get(artifact.image_format)
     if module is None:
         raise FormatError(f"format {artifact.image_format} is unknown here", code=Code.UNSUPPORTED_IMAGE)
-    mine = [
-        (slot, profile)
-        for slot, profile in zip(approved.request.slots, approved.profiles, strict=True)
-        if slot.artifact == artifact.name
-    ]
-    digested = DigestedSource(original, lambda: bytes.fromhex(found.sha256))
-    prepared = module.prepare(digested, signing_keys([p for _, p in mine]), artifact.options, ANY)
-    wanted = [(s.slot, s.key_profile, s.digest) for s, _ in mine]
+    digested = DigestedSource(original, lambda: bytes.fromhex(named.sha256))
+    prepared = module.prepare(digested, signing_keys([p for _, p, _ in mine]), artifact.options, ANY)
+    wanted = [(s.slot, s.key_profile, s.digest) for s, _, _ in mine]
     slots = [(s.name, s.key_profile, s.digest.hex()) for s in prepared.slots]
     if slots != wanted:
         raise VerificationError(
             f"the image has other slots ({[s[0] for s in slots]}) than were approved ({[w[0] for w in wanted]})",
             code=Code.SLOTS_DIFFER,
         )
-    signatures = {slot.slot: value for (slot, _), value in zip(mine, evidence.signatures, strict=True)}
-    if prepared.assemble(signatures) != evidence.patch:
+    found = [(slot, profile, value) for slot, profile, value in mine if value]
+    if len(found) < len(mine):
+        # The format lays out what the members found would have made alone; each signs what was approved.
+        prepared = module.prepare(digested, signing_keys([p for _, p, _ in found]), artifact.options, ANY)
+        if [(s.key_profile, s.digest.hex()) for s in prepared.slots] != [
+            (s.key_profile, s.digest) for s, _, _ in found
+        ]:
+            raise VerificationError("the members found sign other slots alone than together", code=Code.SLOTS_DIFFER)
+    values = {slot.name: value for slot, (_, _, value) in zip(prepared.slots, found, strict=True)}
+    if not _is_made_of(evidence.patch, prepared.assemble(values), is_whole=len(found) == len(mine)):
         raise VerificationError("the patch is not what the format makes of these signatures", code=Code.IMAGE_MISMATCH)
+
+
+def _is_made_of(patch: Patch, made: Patch, *, is_whole: bool) -> bool:
+    """Whether a patch is the one made anew; beside one of some members alone there may stand other files."""
+    if is_whole:
+        return patch == made
+    return replace(patch, sidecars=made.sidecars) == made and set(made.sidecars) <= set(patch.sidecars)
 
 
 def signing_keys(profiles: Sequence[KeyProfile]) -> list[SigningKey]:

@@ -11,6 +11,7 @@ from sealwright.core import records
 from sealwright.core.digests import document_digest
 from sealwright.core.envelopes import SignedDocument
 from sealwright.core.errors import Code, FormatError, RefusedError, VerificationError
+from sealwright.policy import key_sets
 from sealwright.policy.documents import (
     MAX_CLOCK_SKEW_SECONDS,
     MAX_REQUEST_SECONDS,
@@ -246,6 +247,7 @@ def rules_of(request: Request, standing: Standing) -> tuple[Scope, tuple[KeyProf
     _check_slots(request)
     formats = {artifact.name: artifact.image_format for artifact in request.artifacts}
     profiles = tuple(_profile_of(slot, formats[slot.artifact], scope, standing) for slot in request.slots)
+    key_sets.check_request(scope, request)
     return scope, profiles, rules_digest(scope, profiles, standing)
 
 

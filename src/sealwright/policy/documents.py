@@ -285,6 +285,25 @@ class Scope:
 
 
 Section = Person | Pipeline | GateKey | KeyProfile | Scope
+class KeySetRule(StrEnum):
+    """How many of a key set's signatures a verifier must find; all members sign in either case."""
+
+    ALL = "all"
+    ANY = "any"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeySet:
+    """Keys of a scope that sign together: hybrid, rotation bridge, second provider."""
+
+    id: Id
+    members: Annotated[tuple[Id, ...], Bounds(1, 8)]
+    """Ids of key profiles, in the order in which they sign."""
+    rule: KeySetRule
+    image_format: Id | None = None
+    """Of the images that it signs, and of each member; may be absent outside production."""
+
+
 SECTION_KINDS: dict[str, type[Section]] = {
     "person": Person,
     "pipeline": Pipeline,
@@ -304,6 +323,8 @@ class Artifact:
     size: Count
     image_format: Id
     options: dict[str, object]
+    key_sets: Annotated[tuple[KeySet, ...], Bounds(1, 16)] | None = None
+    """What signs together; images of a format that a set names are signed by whole sets alone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,6 +4,7 @@ The signer loads the complete policy, so the server cannot choose among sections
 its inclusion proof under ``Policy.sections_root``.  Rules that no policy may break are checked here, once a policy.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -13,6 +14,7 @@ from sealwright.core import canonical, edwards, records
 from sealwright.core.digests import document_digest
 from sealwright.core.errors import Code, FormatError, RefusedError
 from sealwright.core.keys import Algorithm, PublicKey
+from sealwright.policy import key_sets
 from sealwright.policy.documents import (
     MAX_POLICY_SECONDS,
     SECTION_KINDS,
@@ -87,6 +89,8 @@ def load_complete(policy: Policy, sections: Sequence[bytes], root: Root, instanc
         )
     check_rules(policy, loaded, root)
     for pipeline in loaded.all(Pipeline):
+    for scope in loaded.all(Scope):
+        key_sets.check_scope(scope, loaded.all(KeyProfile), is_complete=True)
         for controller in pipeline.controllers:
             if loaded.get(Person, controller) is None:
                 raise _refused(f"pipeline {pipeline.id} is controlled by {controller}, who is not in the policy")
@@ -109,6 +113,8 @@ def load_proven(
         )
     check_rules(policy, loaded, root)
     return loaded
+    for scope in loaded.all(Scope):
+        key_sets.check_scope(scope, loaded.all(KeyProfile), is_complete=False)
 
 
 def _load(sections: Sequence[bytes], instance: str) -> Sections:
@@ -195,5 +201,7 @@ def _check_key_profiles(sections: Sections, owners: Mapping[bytes, str]) -> None
             raise _refused(f"partition {profile.partition} holds keys of more than one product or environment")
         if keys.setdefault(public_key.fingerprint, profile.id) != profile.id:
             raise _refused(f"key profiles {profile.id} and {keys[public_key.fingerprint]} have the same key")
-    if len(set(partitions.values())) != len(partitions):
+    homes = Counter(partitions.values())
+    alone = {scope.id for scope in sections.all(Scope) if not scope.key_sets}
+    if any(homes[scope_id] > 1 for scope_id in alone):  # a key set may span two providers
         raise _refused("keys of one product and environment lie in more than one partition")
