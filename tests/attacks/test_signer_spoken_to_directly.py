@@ -15,7 +15,6 @@ from sealwright.core.errors import Code
 from sealwright.signer.endpoint import Endpoint
 from sealwright.signer.protocol import MAX_FRAME_BYTES, Round, frame
 from sealwright.translog.checkpoints import Checkpoint
-from sealwright.translog.notes import NoteSigner
 
 
 @pytest.fixture
@@ -97,7 +96,7 @@ def test_the_same_over_the_socket_with_a_log_is_signed(signer):
 def test_a_refusal_that_quotes_odd_characters_is_still_an_answer(signer):
     log = signer.instance.log
     text = Checkpoint(origin="log.example/\N{HANGUL FILLER}\x9b", size=3, root=bytes(32)).serialise()
-    note = NoteSigner(log.origin, log.private_key).sign(text)
+    note = log.signer.sign(text)
     refusal = signer.exchange(Round(start=3, checkpoint=note)).refusal
     assert refusal.code is Code.WRONG_LOG
     assert "got log.example/??" in refusal.message

@@ -20,7 +20,6 @@ from sealwright.policy.documents import RestrictionKind
 from sealwright.storage.log import LogStore
 from sealwright.storage.log_export import export
 from sealwright.translog import merkle
-from sealwright.translog.notes import NoteSigner
 
 PADDING = [b"garbage %d" % i for i in range(300)]
 REFUSED, DIFFERENT, DATA, CONFIGURATION = 77, 1, 65, 78
@@ -41,7 +40,7 @@ class Release:
     def export(self, log: Path) -> None:
         """Export the log, as a server does, with the maker's key."""
         memory = self.maker.instance.log
-        signer = NoteSigner(memory.origin, memory.private_key)
+        signer = memory.signer
         database = self.image.parent / "log.sqlite"
         if database.exists():
             shutil.rmtree(self.image.parent / "guard")

@@ -134,6 +134,7 @@ class Maker:
             roots=(instance.instance,),
             log=instance.log.origin,
             log_key=instance.log.vkey,
+            log_ml_dsa=instance.log.ml_dsa,
             witnesses=root.witnesses,
             witness_quorum=0,
             as_of=AsOf(size=1, root_hash="0" * 64, policy_version=0, policy_index=0),

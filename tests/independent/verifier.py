@@ -1,10 +1,8 @@
 """A second verifier of Sealwright evidence: ``python verifier.py IMAGE EVIDENCE TRUST``.
 
-Written from docs/spec and docs/formats alone, without code of Sealwright; docs/spec/schemas gives the shapes.
-Exit 0 and "verified": every step of docs/spec/evidence.md holds: the people named approved this image under the policy
-named, the signer said so in the log of the trust file, the image is the approved one plus what its format adds. Formats
-other than ``raw``: without steps 35 and 36 (slots, patch) it says "approved" of the restored image. Vetoes and
-revocations need a copy of the log. Exit 1: the numbered sentence of docs/spec that fails. Checks: number, what holds.
+Written from docs/spec and docs/formats alone, without code of Sealwright. Exit 0 and "verified": every step of
+docs/spec/evidence.md holds for this image. Formats other than ``raw``: without steps 35 and 36 (slots, patch) it says
+"approved" of the restored image. Vetoes need a copy of the log. Exit 1: the numbered sentence of docs/spec that fails.
 """
 
 import base64
@@ -19,7 +17,7 @@ from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, utils
+from cryptography.hazmat.primitives.asymmetric import ec, padding, utils
 
 # fmt: off
 Doc = dict[str, Any]
@@ -27,7 +25,7 @@ SPEC = Path(__file__).resolve().parents[2] / "docs/spec"
 SCHEMAS = {path.name.split(".")[0]: json.loads(path.read_text()) for path in (SPEC / "schemas").glob("*.json")}
 RANGES = re.findall(r"(?m)^\| U\+(\w+) \| U\+(\w+) \|", (SPEC / "canonical-form.md").read_text())
 FORBIDDEN = "[" + "".join(f"\\U{low:0>8}-\\U{high:0>8}" for low, high in RANGES) + "]"
-EDWARDS = bytes.fromhex("302a300506032b6570032100")  # SubjectPublicKeyInfo up to a raw Ed25519 key
+EDWARDS, LATTICE = map(bytes.fromhex, ("302a300506032b6570032100", "30820532300b06096086480165030403110382052100"))
 P, LOW_Y, WHOLE = 2**255 - 19, 0x05FC536D880238B13933C6D305ACDFD5F098EFF289F4C345B027B2C28F95E826, ("ed", "ml")
 KEYS: Doc = {"rsa": "RSA", "ecd": "EC", "ed2": "Ed25519"} | {f"ml-dsa-{n}": f"MLDSA{n}" for n in (44, 65, 87)}
 SSH = {  # algorithm inside an SSH signature: its name in signatures.md
@@ -38,9 +36,8 @@ def need(holds: object, what: object) -> None:
     if not holds:
         raise ValueError(f"malformed: {what}")
 def hold(page: str, checks: dict[int, object]) -> None:  # or a refusal that quotes the first that does not
-    for number in sorted(number for number, good in checks.items() if not good):
-        text = re.findall(rf"(?m)^{number}\. (.*)", (SPEC / f"{page}.md").read_text())[-1]
-        raise ValueError(f"{page} {number}: {text}")
+    for n in sorted(number for number, good in checks.items() if not good):
+        raise ValueError(f"{page} {n}: " + re.findall(rf"(?m)^{n}\. (.*)", (SPEC / f"{page}.md").read_text())[-1])
 def passes(check: Any, *arguments: object) -> bool:
     with suppress(Exception):  # whatever goes wrong in a check, it did not pass
         return [check(*arguments)] != []
@@ -75,6 +72,7 @@ def document(data: bytes, name: str, limit: int = 1 << 20) -> Any:
     value: Any = json.loads(data.decode()) if len(data) <= limit else None
     need(legal(value) and spell(value) == data, f"{name} is not canonical JSON")
     return shaped(value, SCHEMAS[name or value["type"]], SCHEMAS[name or value["type"]])
+def load(key: bytes) -> Any: return serialization.load_der_public_key(key)
 def spki(public: Any) -> bytes:
     return bytes(public.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo))
 def strings(data: bytes, count: int) -> tuple[list[bytes], bytes]:  # so many RFC 4251 strings and what is left
@@ -97,9 +95,8 @@ def ssh_key(text: str) -> tuple[bytes, Any, bytes | None]:  # blob, bare public 
         (name, *parts, application), left = strings(blob, 4 if "ecdsa" in kind else 3)
         bare = joined(plain.encode(), *parts)
         need(name == kind.encode() and not left and len(application) < 256 and application.isascii(), "SSH key")
-    line, openssh = f"{plain} {encode64(bare)}".encode(), serialization.Encoding.OpenSSH
-    public: Any = serialization.load_ssh_public_key(line)
-    again = public.public_bytes(openssh, serialization.PublicFormat.OpenSSH)
+    public: Any = serialization.load_ssh_public_key(line := f"{plain} {encode64(bare)}".encode())
+    again = public.public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH)
     need(kind in (*SSH, "ssh-rsa") and again == line and len(blob) <= 16384, "SSH key")
     need(plain != "ssh-ed25519" or point(bare[-32:]), "Ed25519 point")
     need(plain != "ssh-rsa" or (2048 <= public.key_size <= 8192 and public.public_numbers().e < 2**64), "RSA key")
@@ -130,8 +127,7 @@ def verify(public: Any, algorithm: str, value: bytes, message: bytes, digest: by
     need(algorithm[:2] != "ec" or utils.encode_dss_signature(*utils.decode_dss_signature(value)) == value, "ECDSA")
     public.verify(value, message if algorithm[:2] in WHOLE else digest or message, *how.get(algorithm[:2], ()))
 def image_key(profile: Doc) -> Any:
-    public: Any = serialization.load_der_public_key(profile["public_key"])
-    kind, curve, *_ = f"{(name := profile['algorithm'])}-".split("-")
+    public, (kind, curve, *_) = load(profile["public_key"]), f"{(name := profile['algorithm'])}-".split("-")
     need(type(public).__name__ == f"{KEYS.get(name) or KEYS[name[:3]]}PublicKey", "key of the algorithm")
     good = public.curve.name == f"sec{curve}r1" if kind == "ecdsa" else kind != "rsa" or 2047 < public.key_size < 8193
     need(good and spki(public) == (key := profile["public_key"]) and (kind != "ed25519" or point(key[-32:])), "key")
@@ -151,40 +147,44 @@ def continues(old: int, old_root: bytes, proof: list[bytes], new: int, new_root:
         return not proof and old_root == new_root
     seed, *path = proof if old & (old - 1) else [old_root, *proof]
     return climb(old - 1, new - 1, seed, path, (old & -old).bit_length() - 1) == (old_root, new_root)
-def verifier_key(text: str, kind: int) -> tuple[str, bytes, bytes]:  # name, key id and public key
+def verifier_key(text: str, kind: int) -> tuple[str, bytes, bytes, int]:  # name, key id, SubjectPublicKeyInfo and kind
     name, number, data = *text.split("+", 2)[:2], decode64(text.split("+", 2)[2])
-    good = data[0] == kind and len(data) == 33 and point(data[1:])
+    good = data[0] == kind and (len(data) == 1313 if kind == 6 else len(data) == 33 and point(data[1:]))
     need(good and sha256(name.encode(), b"\n", data)[:4].hex() == number, "verifier key")
-    return name, bytes.fromhex(number), data[1:]
+    return name, bytes.fromhex(number), (LATTICE if kind == 6 else EDWARDS) + data[1:], kind
 def checkpoint(note: bytes, trust: Doc) -> tuple[int, bytes]:  # size and root hash of the log
     (text, _, tail), line = note.decode().rpartition("\n\n"), "\u2014 ([^\\s+]+) (\\S{6}[^=\\s]\\S+)\n"
     good = re.fullmatch(f"(?:{line}){{1,32}}", tail) and not re.search("[\0-\x09\x0b-\x1f\x7f-\x9f]", note.decode())
-    log, *witnesses = verifier_key(trust["log_key"], 1), *(verifier_key(w["key"], 4) for w in trust["witnesses"])
+    (origin, size, root), second = text.split("\n"), [trust["log_ml_dsa"]] if "log_ml_dsa" in trust else []
+    logs = [verifier_key(trust["log_key"], 1), *(verifier_key(log["key"], 6) for log in second)]
+    keys = logs + [verifier_key(witness["key"], 4) for witness in trust["witnesses"]]
     signers, lines = set(), [(name, decode64(encoded)) for name, encoded in re.findall(line, tail)]
     for name, data in lines:
-        for key in [key for key in (log, *witnesses) if key[:2] == (name, data[:4])]:
-            stamp = "" if key == log else f"cosignature/v1\ntime {int.from_bytes(data[4:12])}\n"
-            public = ed25519.Ed25519PublicKey.from_public_bytes(key[2])
-            made = passes(public.verify, data[12 if stamp else 4:], f"{stamp}{text}\n".encode())
-            hold("evidence", {2: made and (not stamp or data[4] < 128)})
+        for key in [key for key in keys if key[:2] == (name, data[:4])]:
+            named, stamp = bytes([len(name)]) + name.encode(), data[4:12]  # an origin that is not this name fails below
+            tree = b"subtree/v1\n\0", named, stamp, named, bytes(8), int(size).to_bytes(8), decode64(root)
+            body = (b"cosignature/v1\ntime %d\n" % int.from_bytes(stamp), b"")[key[3] == 1], text.encode(), b"\n"
+            made = data[4 if key[3] == 1 else 12:], b"".join(tree if key[3] == 6 else body)
+            good = good and passes(load(key[2]).verify, *made) and (key[3] == 1 or data[4] < 128)
             signers.add(key[2])
-    origin, size, root = text.split("\n")
-    good = good and re.fullmatch("0|[1-9][0-9]{0,15}", size) and len(decode64(root)) == 32 and log[2] in signers
-    enough = len(signers - {log[2]}) >= trust["witness_quorum"] and len({(n, d[:4]) for n, d in lines}) == len(lines)
-    hold("evidence", {2: good and enough and origin == trust["log"] == log[0]})
+    due = {key[2] for key in logs if key[3] == 1 or second[0]["first_size"] <= int(size)}
+    good = good and re.fullmatch("0|[1-9][0-9]{0,15}", size) and len(decode64(root)) == 32 and due <= signers
+    once = len({(n, d[:4]) for n, d in lines}) == len(lines) and {origin, *(key[0] for key in logs)} == {trust["log"]}
+    hold("evidence", {2: good and once and len(signers - {key[2] for key in logs}) >= trust["witness_quorum"]})
     return int(size), decode64(root)
 def root_rules(root: Doc) -> dict[bytes, Any]:  # the keys of signers, logs and witnesses, which are nobody else's
     people, logs, signers, witnesses = (root[name] for name in ("administrators", "logs", "signers", "witnesses"))
-    keys = [verifier_key(who["key"], kind) for them, kind in ((logs, 1), (witnesses, 4)) for who in them]
+    second = [log["ml_dsa"] | {"origin": log["origin"]} for log in logs if "ml_dsa" in log]
+    keys = [verifier_key(who["key"], kind) for them, kind in ((witnesses, 4), (logs, 1), (second, 6)) for who in them]
     names = [[p["person"] for p in people], [spki(ssh_key(a["key"])[1]) for p in people for a in p["authenticators"]],
              [log["origin"] for log in logs], [s["id"] for s in signers], [s["key"] for s in signers],
-             [w["name"] for w in witnesses], [key[2] for key in keys[len(logs):]]]
+             [w["name"] for w in witnesses], [key[2] for key in keys[:len(witnesses)]]]
     hold("root", {
         1: root["created"] < root["expires"] <= root["created"] + 1830 * 86400, 2: root["threshold"] <= len(people),
         3: root["grade"] == "evaluation" or root["threshold"] > 1, 4: root["witness_quorum"] <= len(witnesses),
-        5: [key[0] for key in keys] == [who.get("origin", who.get("name")) for who in (*logs, *witnesses)],
+        5: [key[0] for key in keys] == [who.get("origin", who.get("name")) for who in (*witnesses, *logs, *second)],
         6: all(point(signer["key"]) for signer in signers), 7: all(len({*them}) == len(them) for them in names)})
-    return dict.fromkeys([EDWARDS + key for key in (*(s["key"] for s in signers), *(key[2] for key in keys))])
+    return dict.fromkeys([*(EDWARDS + signer["key"] for signer in signers), *(key[2] for key in keys)])
 class Verification:
     """One evidence file against one trust file; what a method finds stays here for the next."""
     def __init__(self, evidence: bytes, trust: bytes) -> None:
@@ -238,7 +238,7 @@ class Verification:
         (envelope,), digest = e["outcome"]["signatures"], self.digest("outcome", e["outcome"]["document"])
         signer: Doc = next((s for s in self.root["signers"] if s["id"] == out["signer"] == envelope["signer"]), {})
         hold("evidence", {15: signer})
-        check = ed25519.Ed25519PublicKey.from_public_bytes(signer["key"]).verify
+        check = load(EDWARDS + signer["key"]).verify
         made = (envelope["kind"], envelope["authenticator"]) == ("ed25519", sha256(signer["key"]).hex())
         done = spell({"document": digest, "entry": "outcome", "format": 1, "intent_index": out["intent_index"]})
         hold("evidence", {

@@ -49,7 +49,6 @@ from sealwright.service.messages import (
 )
 from sealwright.service.restrictions import Logged
 from sealwright.storage.log_reader import LogReader
-from sealwright.translog.notes import parse_vkey
 
 pytestmark = pytest.mark.slow
 DEATH_SECONDS, FINISH_SECONDS = 20, 40
@@ -159,7 +158,7 @@ def answered(call) -> bool:
 def entries_of(live: Live) -> list:
     """Verify the whole log and return its entries."""
     with LogReader(live.configuration.log_database) as log:
-        head = log.verify_all(parse_vkey(live.trust.log_key))
+        head = log.verify_all(live.trust.log_keys)
         return [parse_entry(data) for data in log.entries(0, head.size)]
 
 

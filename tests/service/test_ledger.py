@@ -12,14 +12,13 @@ from sealwright.policy.entries import RestrictionEntry
 from sealwright.service.ledger import Ledger
 from sealwright.storage.documents import Documents
 from sealwright.storage.log import LogStore
-from sealwright.translog.notes import NoteSigner
-from sealwright.wiring.private_keys import read_ed25519
+from sealwright.wiring.private_keys import read_note_signer
 
 
 @pytest.fixture
 def ledger(tmp_path):
     configuration = Live(tmp_path).make().configuration
-    signer = NoteSigner(configuration.origin, read_ed25519(configuration.log_key, "log_key"))
+    signer = read_note_signer(configuration)
     documents = Documents(configuration.documents_database)
     with LogStore(configuration.log_database, signer=signer, guard_directory=configuration.guard) as log:
         yield Ledger(instance=configuration.instance, log=log, documents=documents)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa, utils
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, mldsa, rsa, utils
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from sealwright.core import records, sshsig
@@ -166,6 +166,7 @@ class MemoryLog:
 
     origin: str = ORIGIN
     private_key: ed25519.Ed25519PrivateKey = field(default_factory=ed25519.Ed25519PrivateKey.generate)
+    ml_dsa_key: mldsa.MLDSA44PrivateKey | None = field(default_factory=mldsa.MLDSA44PrivateKey.generate)
     entries: list[bytes] = field(default_factory=list)
     witnesses: list["SoftWitness"] = field(default_factory=list)
     """Who cosigns every checkpoint."""
@@ -174,6 +175,15 @@ class MemoryLog:
     def vkey(self) -> str:
         raw = self.private_key.public_key().public_bytes_raw()
         return str(VerifierKey(self.origin, SignatureType.ED25519, raw))
+
+    @property
+    def signer(self) -> NoteSigner:
+        return NoteSigner(self.origin, self.private_key, self.ml_dsa_key)
+
+    @property
+    def ml_dsa(self) -> d.LogMlDsaKey | None:
+        key = self.signer.ml_dsa_verifier_key
+        return None if key is None else d.LogMlDsaKey(key=str(key), first_size=0)
 
     def append(self, entry: Any) -> int:
         self.entries.append(entry if isinstance(entry, bytes) else records.serialise(entry))
@@ -184,7 +194,7 @@ class MemoryLog:
         tree = CompactRange()
         tree.extend(leaf_hash(e) for e in self.entries[:size])
         text = Checkpoint(origin=self.origin, size=size, root=tree.root()).serialise()
-        note = NoteSigner(self.origin, self.private_key).sign(text)
+        note = self.signer.sign(text)
         return note + b"".join(witness.cosign(text) for witness in self.witnesses)
 
     def copy(self, size: int | None = None) -> "MemoryLog":
@@ -244,7 +254,7 @@ class Instance:
                 d.Administrator(person=a.id, authenticators=(a.authenticator,)) for a in self.admins.values()
             ),
             threshold=self.threshold,
-            logs=(d.LogIdentity(origin=self.log.origin, key=self.log.vkey, first_size=0),),
+            logs=(d.LogIdentity(origin=self.log.origin, key=self.log.vkey, first_size=0, ml_dsa=self.log.ml_dsa),),
             signers=(d.SignerIdentity(id="signer-1", key=self.identity.public_key().public_bytes_raw(), valid_from=0),),
             witnesses=(),
             witness_quorum=0,

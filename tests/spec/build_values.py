@@ -155,6 +155,7 @@ def _log(story: Installation) -> dict[str, Any]:
     return {
         "origin": canonical.decode(story.signed["request"].document)["log"],
         "log_key": story.log_vkey,
+        "log_ml_dsa_key": str(story.log_ml_dsa_vkey),
         "witness_key": str(story.witness_vkey),
         "checkpoint": story.checkpoint().decode(),
         "roots_by_size": [story.root_hash(size).hex() for size in range(len(story.entries) + 1)],

@@ -17,8 +17,10 @@ from tests.spec.seeded_keys import (
     SshKey,
     certificate,
     ed25519_key,
+    ml_dsa_44_key,
     p256_key,
     seed,
+    sign_ml_dsa_44,
     sign_payload,
     spki,
     ssh_key,
@@ -42,10 +44,11 @@ from sealwright.signer.follower import Follower
 from sealwright.signer.ports import SigningTask
 from sealwright.signer.protocol import Round, SignOrder
 from sealwright.translog import merkle, proofs
-from sealwright.translog.checkpoints import Checkpoint
+from sealwright.translog.checkpoints import Checkpoint, cosigned_message
 from sealwright.translog.notes import NoteSigner, SignatureType, VerifierKey
 
 ORIGIN, WITNESS = "log.example/test-only", "witness.example/test-only"
+LOG_ML_DSA = "log ML-DSA-44"
 START, DAY = 1_790_000_000, 86_400
 IMAGES = {"boot.bin": b"TEST ONLY boot loader image\n" * 40, "app.bin": b"TEST ONLY application image\n" * 30}
 ROUTER = "router/production"
@@ -93,6 +96,8 @@ class Installation:
         self.administrator = ssh_key("root-a")
         self.log_key, self.witness_key, self.identity = map(ed25519_key, ("log", "witness", "signer identity"))
         self.log_vkey = str(NoteSigner(ORIGIN, self.log_key).verifier_key)
+        second = ml_dsa_44_key(LOG_ML_DSA).public_key().public_bytes_raw()
+        self.log_ml_dsa_vkey = VerifierKey(ORIGIN, SignatureType.ML_DSA_44, second)
         witness_public = self.witness_key.public_key().public_bytes_raw()
         self.witness_vkey = VerifierKey(WITNESS, SignatureType.COSIGNATURE, witness_public)
         self.instance = NO_INSTANCE
@@ -125,7 +130,7 @@ class Installation:
             previous=previous,
             administrators=(d.Administrator(person="root-a", authenticators=(self.administrator.authenticator,)),),
             threshold=1,
-            logs=(d.LogIdentity(origin=ORIGIN, key=self.log_vkey, first_size=0),),
+            logs=(d.LogIdentity(origin=ORIGIN, key=self.log_vkey, first_size=0, ml_dsa=self._ml_dsa(version)),),
             signers=(d.SignerIdentity(id=SIGNER, key=public, valid_from=0),),
             witnesses=witnesses if version > 1 else (),
             witness_quorum=version - 1,
@@ -134,6 +139,10 @@ class Installation:
             created=START - DAY + version,
             expires=START + 365 * DAY,
         )
+
+    def _ml_dsa(self, version: int) -> d.LogMlDsaKey | None:
+        """The second root brings the log's second key; its own entry makes size 3."""
+        return d.LogMlDsaKey(key=str(self.log_ml_dsa_vkey), first_size=3) if version > 1 else None
 
     def _sign_root(self, root: d.Root, name: str) -> SignedDocument:
         return self._signed_by("root", root, "root-a", self.administrator, Namespace.ROOT, name)
@@ -237,14 +246,17 @@ class Installation:
         return proofs.tree_at(size, self._subtree).root()
 
     def checkpoint(self) -> bytes:
-        """Return the newest checkpoint, signed by the log and cosigned by the witness."""
+        """Return the newest checkpoint, signed by both keys of the log and cosigned by the witness."""
         size = len(self.entries)
-        text = Checkpoint(origin=ORIGIN, size=size, root=self.root_hash(size)).serialise()
-        time = START + 30
+        checkpoint = Checkpoint(origin=ORIGIN, size=size, root=self.root_hash(size))
+        text, time = checkpoint.serialise(), START + 30
+        second = sign_ml_dsa_44(LOG_ML_DSA, cosigned_message(checkpoint, ORIGIN, 0))
+        log_blob = self.log_ml_dsa_vkey.key_id + bytes(8) + second
+        log_line = f"\N{EM DASH} {ORIGIN} {canonical.to_base64(log_blob)}\n"
         cosigned = self.witness_key.sign(b"cosignature/v1\ntime %d\n" % time + text)
         blob = self.witness_vkey.key_id + time.to_bytes(8, "big") + cosigned
         line = f"\N{EM DASH} {WITNESS} {canonical.to_base64(blob)}\n"
-        return NoteSigner(ORIGIN, self.log_key).sign(text) + line.encode()
+        return NoteSigner(ORIGIN, self.log_key).sign(text) + (log_line + line).encode()
 
     # -- the flow
 
@@ -459,6 +471,7 @@ class Installation:
             roots=tuple(self.root_digests[:roots]),
             log=ORIGIN,
             log_key=self.log_vkey,
+            log_ml_dsa=self._ml_dsa(roots),
             witnesses=(d.Witness(name=WITNESS, key=str(self.witness_vkey)),) if roots > 1 else (),
             witness_quorum=roots - 1,
             as_of=bundle.AsOf(

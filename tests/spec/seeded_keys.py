@@ -1,7 +1,7 @@
 """Keys for the test values of ``docs/spec``, each made from the SHA-256 of a text that begins with TEST ONLY.
 
-Every signature made here is deterministic (Ed25519, ECDSA by RFC 6979, RSA PKCS #1), so that the values can be made
-again and compared.
+Every signature made here is deterministic (Ed25519, ECDSA by RFC 6979, RSA PKCS #1, ML-DSA with 32 zero bytes for the
+random ones), so that the values can be made again and compared.
 """
 
 import hashlib
@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa, utils
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, mldsa, padding, rsa, utils
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from dilithium_py.ml_dsa import ML_DSA_44
 
 from sealwright.core import sshsig
 from sealwright.core.envelopes import Envelope, SignatureKind
@@ -32,6 +33,17 @@ def seed(label: str) -> bytes:
 
 def ed25519_key(label: str) -> ed25519.Ed25519PrivateKey:
     return ed25519.Ed25519PrivateKey.from_private_bytes(seed(label))
+
+
+def ml_dsa_44_key(label: str) -> mldsa.MLDSA44PrivateKey:
+    return mldsa.MLDSA44PrivateKey.from_seed_bytes(seed(label))
+
+
+def sign_ml_dsa_44(label: str, message: bytes) -> bytes:
+    """Sign with the key of this label by dilithium-py: another program than the one that verifies."""
+    _, private_key = ML_DSA_44.key_derive(seed(label))
+    signature: bytes = ML_DSA_44.sign(private_key, message, deterministic=True)
+    return signature
 
 
 def p256_key(label: str) -> ec.EllipticCurvePrivateKey:

@@ -16,7 +16,7 @@ from sealwright.core.errors import Code, ConfigurationError, RefusedError, Unava
 from sealwright.storage.log import LogStore
 from sealwright.storage.log_export import export
 from sealwright.storage.log_reader import LogReader
-from sealwright.translog.checkpoints import open_checkpoint
+from sealwright.translog.log_keys import LogKeys, open_checkpoint
 from sealwright.translog.merkle import EMPTY_ROOT, leaf_hash, root_of, verify_consistency, verify_inclusion
 from sealwright.translog.notes import NoteSigner
 from sealwright.translog.tiles import Tile, decode_bundle, tiles_between
@@ -70,8 +70,8 @@ def entries(count: int, start: int = 0) -> list[bytes]:
 
 def verify(log: LogReader, place: Place, expected: list[bytes]) -> None:
     """Everything that can be said of the whole log: entries, tree, checkpoint, and that it adds up inside."""
-    head = log.verify_all(place.signer.verifier_key)
-    opened = open_checkpoint(log.checkpoint(), origin=ORIGIN, log_key=place.signer.verifier_key).checkpoint
+    head = log.verify_all(LogKeys(place.signer.verifier_key))
+    opened = open_checkpoint(log.checkpoint(), origin=ORIGIN, log_keys=LogKeys(place.signer.verifier_key)).checkpoint
     assert head == opened
     assert log.size == head.size == len(expected)
     assert log.entries(0, len(expected)) == expected
@@ -175,7 +175,7 @@ def test_threads_append_at_once_and_every_entry_is_where_its_index_says(place):
         for number in range(20):
             batch = [b"%d %d %d" % (name, number, n) for n in range(3)]
             first, note = log.append(batch)
-            opened = open_checkpoint(note, origin=ORIGIN, log_key=place.signer.verifier_key)
+            opened = open_checkpoint(note, origin=ORIGIN, log_keys=LogKeys(place.signer.verifier_key))
             assert opened.checkpoint.size >= first + 3
             acknowledged.update(enumerate(batch, first))
             assert log.entries(first, first + 3) == batch
@@ -314,7 +314,7 @@ def test_whatever_is_changed_in_the_database_the_check_finds(place, statements, 
         reader = LogReader(place.database)
     place.sql(*statements)
     with reader, pytest.raises(VerificationError, match=message):
-        reader.verify_all(place.signer.verifier_key)
+        reader.verify_all(LogKeys(place.signer.verifier_key))
 
 
 @pytest.mark.parametrize(

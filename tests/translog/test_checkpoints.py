@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from tests.translog.test_notes import cosign
 
 from sealwright.core.errors import Code, FormatError, VerificationError
-from sealwright.translog.checkpoints import Checkpoint, open_checkpoint, parse_checkpoint
+from sealwright.translog.checkpoints import Checkpoint, parse_checkpoint
+from sealwright.translog.log_keys import LogKeys, open_checkpoint
 from sealwright.translog.merkle import EMPTY_ROOT
 from sealwright.translog.notes import NoteSigner, SignatureType, VerifierKey
 
@@ -51,12 +52,12 @@ def test_a_checkpoint_that_is_not_utf_8_is_refused():
 def test_a_signed_checkpoint_opens_with_its_key_and_origin_only():
     log = signer()
     note = log.sign(HEAD.serialise())
-    assert open_checkpoint(note, origin=ORIGIN, log_key=log.verifier_key).checkpoint == HEAD
+    assert open_checkpoint(note, origin=ORIGIN, log_keys=LogKeys(log.verifier_key)).checkpoint == HEAD
     with pytest.raises(VerificationError, match="not signed by the key of log") as refused:
-        open_checkpoint(note, origin=ORIGIN, log_key=signer().verifier_key)
+        open_checkpoint(note, origin=ORIGIN, log_keys=LogKeys(signer().verifier_key))
     assert refused.value.code is Code.NOT_TRUSTED
     with pytest.raises(VerificationError, match="checkpoint of another log") as refused:
-        open_checkpoint(note, origin="log.example/two", log_key=log.verifier_key)
+        open_checkpoint(note, origin="log.example/two", log_keys=LogKeys(log.verifier_key))
     assert refused.value.code is Code.WRONG_LOG
 
 
@@ -73,7 +74,7 @@ def witnessed(log: NoteSigner, *times: int) -> tuple[bytes, list[VerifierKey]]:
 def test_a_quorum_of_witnesses_is_counted_and_their_times_are_given():
     log = signer()
     note, witnesses = witnessed(log, 1_700_000_000, 1_700_000_060)
-    known = {"origin": ORIGIN, "log_key": log.verifier_key}
+    known = {"origin": ORIGIN, "log_keys": LogKeys(log.verifier_key)}
     opened = open_checkpoint(note, **known, witnesses=witnesses, quorum=2)
     assert opened.witness_times == {"witness.example/0": 1_700_000_000, "witness.example/1": 1_700_000_060}
     with pytest.raises(VerificationError, match=r"1 trusted witnesses cosigned .* 2 are needed") as refused:
@@ -88,7 +89,7 @@ def test_a_witness_under_two_names_counts_once():
     line_a, key_a = cosign(HEAD.serialise(), "witness.example/a", private_key, 1)
     line_b, key_b = cosign(HEAD.serialise(), "witness.example/b", private_key, 1)
     note = log.sign(HEAD.serialise()) + line_a + line_b
-    known = {"origin": ORIGIN, "log_key": log.verifier_key, "witnesses": [key_a, key_b]}
+    known = {"origin": ORIGIN, "log_keys": LogKeys(log.verifier_key), "witnesses": [key_a, key_b]}
     open_checkpoint(note, **known, quorum=1)
     with pytest.raises(VerificationError, match="1 trusted witnesses"):
         open_checkpoint(note, **known, quorum=2)
@@ -100,7 +101,11 @@ def test_the_log_does_not_witness_itself():
     assert key.kind is SignatureType.COSIGNATURE
     with pytest.raises(VerificationError, match="0 trusted witnesses"):
         open_checkpoint(
-            log.sign(HEAD.serialise()) + line, origin=ORIGIN, log_key=log.verifier_key, witnesses=[key], quorum=1
+            log.sign(HEAD.serialise()) + line,
+            origin=ORIGIN,
+            log_keys=LogKeys(log.verifier_key),
+            witnesses=[key],
+            quorum=1,
         )
 
 
@@ -108,7 +113,11 @@ def test_a_log_key_listed_as_witness_without_a_cosignature_does_not_count():
     log = signer()
     with pytest.raises(VerificationError, match="0 trusted witnesses"):
         open_checkpoint(
-            log.sign(HEAD.serialise()), origin=ORIGIN, log_key=log.verifier_key, witnesses=[log.verifier_key], quorum=1
+            log.sign(HEAD.serialise()),
+            origin=ORIGIN,
+            log_keys=LogKeys(log.verifier_key),
+            witnesses=[log.verifier_key],
+            quorum=1,
         )
 
 
@@ -117,7 +126,9 @@ def test_a_cut_checkpoint_is_refused_at_every_offset():
     note, witnesses = witnessed(log, 1)
     for cut in range(len(note)):
         with pytest.raises((FormatError, VerificationError)):
-            open_checkpoint(note[:cut], origin=ORIGIN, log_key=log.verifier_key, witnesses=witnesses, quorum=1)
+            open_checkpoint(
+                note[:cut], origin=ORIGIN, log_keys=LogKeys(log.verifier_key), witnesses=witnesses, quorum=1
+            )
 
 
 @given(

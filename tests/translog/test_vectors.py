@@ -9,7 +9,8 @@ import pytest
 from tests.conftest import VECTORS, vectors
 
 from sealwright.core.errors import VerificationError
-from sealwright.translog.checkpoints import open_checkpoint, parse_checkpoint
+from sealwright.translog.checkpoints import parse_checkpoint
+from sealwright.translog.log_keys import LogKeys, open_checkpoint
 from sealwright.translog.merkle import leaf_hash, node_hash, root_of, verify_consistency, verify_inclusion
 from sealwright.translog.notes import parse_note, parse_vkey
 from sealwright.translog.tiles import Tile, decode_bundle, perfect_root
@@ -99,7 +100,7 @@ def test_each_state_of_a_tessera_log_verifies_entry_by_entry(size):
     folder = vectors("merkle-log") / "tessera-log"
     key = parse_vkey((folder / "vkey").read_text().strip())
     note = (folder / f"checkpoint.{size}").read_bytes()
-    checkpoint = open_checkpoint(note, origin="example.com/log/testdata", log_key=key).checkpoint
+    checkpoint = open_checkpoint(note, origin="example.com/log/testdata", log_keys=LogKeys(key)).checkpoint
     leaves = [leaf_hash(entry) for entry in tessera_entries(folder, size)]
     assert checkpoint.size == size
     assert checkpoint.root == root_of(leaves)
@@ -114,7 +115,7 @@ def test_a_tessera_checkpoint_with_one_digit_changed_is_refused():
     key = parse_vkey((folder / "vkey").read_text().strip())
     note = (folder / "checkpoint.7").read_bytes().replace(b"\n7\n", b"\n8\n")
     with pytest.raises(VerificationError, match=r"note signature of example.com/log/testdata \(33d7b496\)"):
-        open_checkpoint(note, origin="example.com/log/testdata", log_key=key)
+        open_checkpoint(note, origin="example.com/log/testdata", log_keys=LogKeys(key))
 
 
 SUNLIGHT_ORIGIN = "rome2026h1.example.org"

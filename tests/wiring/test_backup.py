@@ -21,10 +21,9 @@ from sealwright.core.errors import (
 from sealwright.service.messages import Health, PolicyAnswer
 from sealwright.storage.log import LogStore
 from sealwright.storage.log_reader import LogReader
-from sealwright.translog.notes import NoteSigner
 from sealwright.wiring import backup, doctor_records
 from sealwright.wiring import configuration as settings
-from sealwright.wiring.private_keys import read_ed25519
+from sealwright.wiring.private_keys import read_note_signer
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +55,7 @@ def put_image(live: Live, content: bytes) -> str:
 def grow(live: Live) -> None:
     """Have the log go on by one entry, as after the backup."""
     configuration = live.configuration
-    signer = NoteSigner(configuration.origin, read_ed25519(configuration.log_key, "log_key"))
+    signer = read_note_signer(configuration)
     with LogStore(configuration.log_database, signer=signer, guard_directory=configuration.guard) as log:
         log.append([b"{}"])
 
@@ -146,6 +145,7 @@ def test_the_newest_state_goes_on_with_a_lost_machine_when_somebody_vouches_for_
     restored, missing = backup.restore(tmp_path / "b", tmp_path / "r", as_of=(made.size, made.root_hash))
     names = {
         "server/log-key",
+        "server/log-ml-dsa-key",
         "signer/identity",
         "signer/secrets/router-production",
         "signer/secrets/router-development",

@@ -118,6 +118,12 @@ BROKEN = [
     (overwrite("server/log-key", b"not hex"), Level.PROBLEM, "identity", "log-key does not hold 32 bytes in hex"),
     (overwrite("server/log-key", b"\xff\x00"), Level.PROBLEM, "identity", "log-key does not hold 32 bytes in hex"),
     (overwrite("server/log-key", b"11" * 32), Level.PROBLEM, "identity", "log-key is not the one that the root names"),
+    (remove("server/log-ml-dsa-key"), Level.PROBLEM, "files", "log-ml-dsa-key is missing"),
+    (
+        overwrite("server/log-ml-dsa-key", b"11" * 32),
+        Level.PROBLEM, "identity", "log-ml-dsa-key is not the one that the root names",
+    ),
+    (setting(log_ml_dsa_key=""), Level.PROBLEM, "identity", "server.log_ml_dsa_key is not set"),
     (overwrite("signer/identity", b"22" * 32), Level.PROBLEM, "identity", "identity is not the one that the root"),
     (remove("guard/*.guard"), Level.PROBLEM, "log", "nobody knows how far this log was published"),
     (overwrite("guard/*.guard", b"x"), Level.PROBLEM, "log", "is damaged"),
@@ -186,12 +192,11 @@ def test_an_old_log_beside_a_newer_guard_and_signer_is_found(folder):
 def with_old_log(folder):
     """Cut the newest entry off, as a backup made before it would."""
     from sealwright.storage.log import LogStore
-    from sealwright.translog.notes import NoteSigner
-    from sealwright.wiring.private_keys import read_ed25519
+    from sealwright.wiring.private_keys import read_note_signer
 
     loaded = settings.load(folder)
     old = folder / "old.db"
-    signer = NoteSigner(loaded.origin, read_ed25519(loaded.log_key, "log_key"))
+    signer = read_note_signer(loaded)
     with LogStore(loaded.log_database, signer=signer, guard_directory=loaded.guard) as log:
         log.backup(old)
         log.append([b"{}"])

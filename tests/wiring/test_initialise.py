@@ -54,7 +54,7 @@ def test_an_installation_has_its_root_logged_and_what_is_secret_hidden(tmp_path,
     assert (tmp_path / "i").stat().st_mode & 0o777 == 0o700
     for name in ("server", "signer", "guard", "run", "signer/keys", "signer/secrets"):
         assert (tmp_path / "i" / name).stat().st_mode & 0o777 == 0o700
-    for name in ("server/log-key", "signer/identity", "server/documents.db", "signer/head"):
+    for name in ("server/log-key", "server/log-ml-dsa-key", "signer/identity", "server/documents.db", "signer/head"):
         assert (tmp_path / "i" / name).stat().st_mode & 0o777 == 0o600
     assert not (tmp_path / "i" / ".new").exists()
 
@@ -129,5 +129,5 @@ def test_a_failure_in_the_middle_leaves_nothing_behind(tmp_path, identities, mon
 def test_two_installations_share_nothing(tmp_path):
     one, other = (Live(tmp_path / name).make().configuration for name in ("a", "b"))
     assert one.instance != other.instance
-    for name in ("server/log-key", "signer/identity"):
+    for name in ("server/log-key", "server/log-ml-dsa-key", "signer/identity"):
         assert (one.folder / name).read_text() != (other.folder / name).read_text()

@@ -17,8 +17,8 @@ from sealwright.client.outputs import Outputs
 from sealwright.core.errors import Code, ConfigurationError, RefusedError, VerificationError
 from sealwright.evidence.bundle import TrustFile
 from sealwright.translog import merkle
-from sealwright.translog.checkpoints import Checkpoint, open_checkpoint
-from sealwright.translog.notes import parse_vkey
+from sealwright.translog.checkpoints import Checkpoint
+from sealwright.translog.log_keys import open_checkpoint
 from sealwright.translog.tiles import TILE_WIDTH, Tile, encode_bundle
 
 
@@ -42,7 +42,7 @@ def _kept(trust: TrustFile, directory: Path) -> tuple[LogCopy | None, Checkpoint
         return None, None
     copy = open_copy(directory)
     # Whether witnesses are enough is asked of the new checkpoint: the trust file may have come to demand more.
-    opened = open_checkpoint(copy.note, origin=trust.log, log_key=parse_vkey(trust.log_key))
+    opened = open_checkpoint(copy.note, origin=trust.log, log_keys=trust.log_keys)
     return copy, opened.checkpoint
 
 

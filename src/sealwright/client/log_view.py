@@ -14,7 +14,8 @@ from sealwright.policy.fold import LogState
 from sealwright.service.messages import CheckpointAnswer, EntriesAnswer, ProofAnswer
 from sealwright.service.restrictions import Logged
 from sealwright.translog import merkle
-from sealwright.translog.checkpoints import Checkpoint, open_checkpoint
+from sealwright.translog.checkpoints import Checkpoint
+from sealwright.translog.log_keys import open_checkpoint
 from sealwright.translog.notes import parse_vkey
 
 PORTION_ENTRIES = 500
@@ -72,7 +73,7 @@ def open_head(api: Api, trust: TrustFile, note: bytes) -> Head:
     opened = open_checkpoint(
         note,
         origin=trust.log,
-        log_key=parse_vkey(trust.log_key),
+        log_keys=trust.log_keys,
         witnesses=[parse_vkey(w.key) for w in trust.witnesses],
         quorum=trust.witness_quorum,
     )

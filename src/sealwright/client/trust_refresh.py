@@ -25,7 +25,14 @@ def refresh(
     """
     root, digests = _roots(api.get(PolicyAnswer, "/v1/policy"), held)
     log = next(log for log in root.logs if log.origin == held.log)
-    newer = replace(held, roots=digests, log_key=log.key, witnesses=root.witnesses, witness_quorum=root.witness_quorum)
+    newer = replace(
+        held,
+        roots=digests,
+        log_key=log.key,
+        log_ml_dsa=log.ml_dsa,
+        witnesses=root.witnesses,
+        witness_quorum=root.witness_quorum,
+    )
     report = log_view.verify(api, newer, progress)
     if report.state.root is None or report.state.root.digest != digests[-1]:
         raise VerificationError("the log holds another root than the server shows", code=Code.NOT_TRUSTED)

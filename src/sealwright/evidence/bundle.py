@@ -10,7 +10,8 @@ from typing import Annotated, Literal
 from sealwright.core.envelopes import SignedDocument
 from sealwright.core.patches import Patch
 from sealwright.core.records import Bounds, Count, Digest
-from sealwright.policy.documents import FileName, Origin, VerifierKey, Witness
+from sealwright.policy.documents import FileName, LogMlDsaKey, Origin, VerifierKey, Witness, log_keys_of
+from sealwright.translog.log_keys import LogKeys
 
 MAX_EVIDENCE_BYTES = 16 << 20
 MAX_ROOTS = 256
@@ -126,8 +127,14 @@ class TrustFile:
     """Digests of root versions 1, 2, … up to the newest known."""
     log: Origin
     log_key: VerifierKey
+    log_ml_dsa: LogMlDsaKey | None = None
     witnesses: Annotated[tuple[Witness, ...], Bounds(0, 32)]
     witness_quorum: Annotated[int, Bounds(0, 32)]
     as_of: AsOf
     distrusted: Annotated[tuple[Digest, ...], Bounds(0, 65536)]
     """SHA-256 of the SubjectPublicKeyInfo of keys whose signatures count no more."""
+
+    @property
+    def log_keys(self) -> LogKeys:
+        """The log's keys as what opens its checkpoints takes them."""
+        return log_keys_of(self.log_key, self.log_ml_dsa)

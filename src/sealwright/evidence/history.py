@@ -17,7 +17,8 @@ from sealwright.policy.documents import Outcome, RestrictionKind
 from sealwright.policy.entries import OutcomeEntry
 from sealwright.policy.fold import LogState, Restrictions
 from sealwright.translog import merkle
-from sealwright.translog.checkpoints import Checkpoint, open_checkpoint
+from sealwright.translog.checkpoints import Checkpoint
+from sealwright.translog.log_keys import open_checkpoint
 from sealwright.translog.notes import parse_vkey
 
 _REFRESH = "refresh the copy with `sealwright log mirror`, or get a newer one from where it came"
@@ -192,7 +193,7 @@ def _open(note: bytes, trust: TrustFile) -> Checkpoint:
     return open_checkpoint(
         note,
         origin=trust.log,
-        log_key=parse_vkey(trust.log_key),
+        log_keys=trust.log_keys,
         witnesses=[parse_vkey(w.key) for w in trust.witnesses],
         quorum=trust.witness_quorum,
     ).checkpoint

@@ -41,7 +41,7 @@ from sealwright.policy.roots import check_root, open_next_root
 from sealwright.policy.sections import load_proven
 from sealwright.policy.signatures import the_envelope, verify_ed25519
 from sealwright.translog import merkle
-from sealwright.translog.checkpoints import OpenedCheckpoint, open_checkpoint
+from sealwright.translog.log_keys import OpenedCheckpoint, open_checkpoint
 from sealwright.translog.notes import parse_vkey
 
 
@@ -147,7 +147,7 @@ def _open_checkpoint(evidence: Evidence, trust: TrustFile) -> OpenedCheckpoint:
     opened = open_checkpoint(
         evidence.checkpoint,
         origin=trust.log,
-        log_key=parse_vkey(trust.log_key),
+        log_keys=trust.log_keys,
         witnesses=[parse_vkey(w.key) for w in trust.witnesses],
         quorum=trust.witness_quorum,
     )

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 from sealwright.core.keys import Algorithm
 from sealwright.core.records import Bounds, Count, Digest, Digest512, Id, Pattern, Salt, Text, Time
+from sealwright.translog.log_keys import LogKeys, parse_log_keys
 
 DAY_SECONDS = 86_400
 # Greatest lifetimes.  They are in code so that no signed document can stretch them.
@@ -118,12 +119,31 @@ class Administrator:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LogMlDsaKey:
+    """A log's second key, which signs every checkpoint over ``first_size`` entries or more."""
+
+    key: VerifierKey
+    first_size: Count
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LogIdentity:
     """A log that may carry this installation's entries, from the size on at which it took over."""
 
     origin: Origin
     key: VerifierKey
     first_size: Count
+    ml_dsa: LogMlDsaKey | None = None
+
+    @property
+    def keys(self) -> LogKeys:
+        """Its keys as what opens its checkpoints takes them."""
+        return log_keys_of(self.key, self.ml_dsa)
+
+
+def log_keys_of(key: str, ml_dsa: LogMlDsaKey | None) -> LogKeys:
+    """Return a log's keys from where a document names them."""
+    return parse_log_keys(key) if ml_dsa is None else parse_log_keys(key, ml_dsa.key, ml_dsa.first_size)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

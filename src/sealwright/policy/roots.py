@@ -66,6 +66,7 @@ def _check_machine_keys(root: Root) -> None:
     """A root with a key that cannot be used would stop every signer for good, since the next root needs it too."""
     for what, name, key, kind in (
         *(("log", log.origin, log.key, SignatureType.ED25519) for log in root.logs),
+        *(("log", log.origin, log.ml_dsa.key, SignatureType.ML_DSA_44) for log in root.logs if log.ml_dsa),
         *(("witness", witness.name, witness.key, SignatureType.COSIGNATURE) for witness in root.witnesses),
     ):
         read = parse_vkey(key)

@@ -148,8 +148,9 @@ def _owners(sections: Sections, root: Root) -> dict[bytes, str]:
     Whoever has a message signed with a key that does two things speaks for the owner of the other one.
     """
     machines = {edwards.spki_of(signer.key): f"signer {signer.id}" for signer in root.signers}
-    for key in (*(log.key for log in root.logs), *(witness.key for witness in root.witnesses)):
-        machines[edwards.spki_of(parse_vkey(key).public_key)] = "a log or witness"
+    logs_and_witnesses = [key for log in root.logs for key in log.keys.known]
+    logs_and_witnesses += [parse_vkey(witness.key) for witness in root.witnesses]
+    machines |= {key.subject_public_key_info: "a log or witness" for key in logs_and_witnesses}
     owners = machines | {public_key_of(a): admin.person for admin in root.administrators for a in admin.authenticators}
     people = {admin.person for admin in root.administrators} | {person.id for person in sections.all(Person)}
     holders: list[Person | Pipeline] = [*sections.all(Person), *sections.all(Pipeline)]

@@ -110,6 +110,7 @@ def trust_file(ledger: Ledger) -> TrustFile:
         roots=tuple(digests),
         log=log.origin,
         log_key=log.key,
+        log_ml_dsa=log.ml_dsa,
         witnesses=root.root.witnesses,
         witness_quorum=root.root.witness_quorum,
         as_of=AsOf(

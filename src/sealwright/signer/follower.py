@@ -14,7 +14,7 @@ from sealwright.policy.entries import GrantingEntry, RestrictionEntry
 from sealwright.policy.fold import LogState
 from sealwright.policy.sections import Sections, load_complete
 from sealwright.signer.ports import Clock, Head, HeadStore
-from sealwright.translog.checkpoints import open_checkpoint
+from sealwright.translog.log_keys import open_checkpoint
 from sealwright.translog.merkle import CompactRange, leaf_hash
 from sealwright.translog.notes import parse_vkey
 
@@ -76,7 +76,7 @@ class Follower:
         opened = open_checkpoint(
             note,
             origin=self._origin,
-            log_key=parse_vkey(log.key),
+            log_keys=log.keys,
             witnesses=[parse_vkey(w.key) for w in root.witnesses],
             quorum=root.witness_quorum,
         )

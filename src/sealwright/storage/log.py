@@ -19,9 +19,10 @@ from sealwright.storage import log_check, log_database, log_guard
 from sealwright.storage.log_database import Progress
 from sealwright.storage.log_reader import LogReader
 from sealwright.translog import proofs
-from sealwright.translog.checkpoints import Checkpoint, open_checkpoint
+from sealwright.translog.checkpoints import Checkpoint
+from sealwright.translog.log_keys import LogKeys, open_checkpoint
 from sealwright.translog.merkle import EMPTY_ROOT, CompactRange, leaf_hash
-from sealwright.translog.notes import NoteSigner, VerifierKey
+from sealwright.translog.notes import NoteSigner
 from sealwright.translog.tiles import TILE_HEIGHT, TILE_WIDTH, Edge, check_entry, partial_width
 
 
@@ -102,11 +103,9 @@ class LogStore(LogReader):
             self._uncertain = False
             return old.size, self._published[1]
 
-    def verify_all(
-        self, log_key: VerifierKey | None = None, progress: Progress = lambda _done, _all: None
-    ) -> Checkpoint:
+    def verify_all(self, log_keys: LogKeys | None = None, progress: Progress = lambda _done, _all: None) -> Checkpoint:
         """Recompute everything from the entries; ``VerificationError`` names the first difference."""
-        return super().verify_all(log_key or self._signer.verifier_key, progress)
+        return super().verify_all(log_keys or LogKeys(self._signer.verifier_key), progress)
 
     def _settle(self) -> None:
         # A copy may hold a head that was committed a moment ago; it leaves only once the guard knows that head.
@@ -137,7 +136,8 @@ class LogStore(LogReader):
         """Take the state from the database, check it against the guard, and bring the guard up."""
         with log_database.translated(self._path):
             head, note = log_database.read_head(self._writer)
-            log_check.verify_head(head, note, self._signer.verifier_key)
+            # By Ed25519 alone: what was signed before there was a second key is continued with it.
+            log_check.verify_head(head, note, LogKeys(self._signer.verifier_key))
             self._check_guard(head)
             subtree = log_database.subtrees(self._writer, head.size)
             self._tree = proofs.tree_at(head.size, subtree)
@@ -152,7 +152,9 @@ class LogStore(LogReader):
         self._published, self._uncertain = (head, note), False
 
     def _check_guard(self, head: Checkpoint) -> None:
-        guarded = open_checkpoint(self._guard.note, origin=self.origin, log_key=self._signer.verifier_key).checkpoint
+        guarded = open_checkpoint(
+            self._guard.note, origin=self.origin, log_keys=LogKeys(self._signer.verifier_key)
+        ).checkpoint
         if guarded.size > head.size:
             found = f"log has {head.size} entries, but {guarded.size} were published"
         elif proofs.tree_at(guarded.size, log_database.subtrees(self._writer, guarded.size)).root() != guarded.root:
@@ -184,7 +186,7 @@ def _check_nothing_published(guard_path: Path, signer: NoteSigner) -> None:
     """Accept the guard of a creation that was cut short; refuse that of a log which has been used."""
     guard = log_guard.open_guard(guard_path)
     try:
-        guarded = open_checkpoint(guard.note, origin=signer.name, log_key=signer.verifier_key).checkpoint
+        guarded = open_checkpoint(guard.note, origin=signer.name, log_keys=LogKeys(signer.verifier_key)).checkpoint
     finally:
         guard.close()
     if guarded.size:

@@ -4,14 +4,14 @@ import sqlite3
 
 from sealwright.core.errors import Code, VerificationError
 from sealwright.storage.log_database import Progress, damaged, read_head, read_tile, subtrees
-from sealwright.translog.checkpoints import Checkpoint, open_checkpoint
+from sealwright.translog.checkpoints import Checkpoint
+from sealwright.translog.log_keys import LogKeys, open_checkpoint
 from sealwright.translog.merkle import HASH_BYTES, leaf_hash
-from sealwright.translog.notes import VerifierKey
 from sealwright.translog.proofs import tree_at
 from sealwright.translog.tiles import TILE_HEIGHT, TILE_WIDTH, Edge
 
 
-def verify_all(connection: sqlite3.Connection, log_key: VerifierKey, progress: Progress) -> Checkpoint:
+def verify_all(connection: sqlite3.Connection, log_keys: LogKeys, progress: Progress) -> Checkpoint:
     """Recompute every tile from the entries and compare tiles, head and checkpoint.
 
     ``VerificationError`` names the first difference.  Holds one tile's worth of entries at a time.
@@ -30,13 +30,13 @@ def verify_all(connection: sqlite3.Connection, log_key: VerifierKey, progress: P
         raise VerificationError(
             "log head does not fit its entries", expected=root.hex(), got=head.root.hex(), code=Code.LOG_INCONSISTENT
         )
-    verify_head(head, note, log_key)
+    verify_head(head, note, log_keys)
     return head
 
 
-def verify_head(head: Checkpoint, note: bytes, log_key: VerifierKey) -> None:
+def verify_head(head: Checkpoint, note: bytes, log_keys: LogKeys) -> None:
     """Check that the stored checkpoint is signed by the log and says what the head says."""
-    signed = open_checkpoint(note, origin=head.origin, log_key=log_key).checkpoint
+    signed = open_checkpoint(note, origin=head.origin, log_keys=log_keys).checkpoint
     if signed != head:
         raise VerificationError(
             "stored checkpoint is not that of the stored head",

@@ -13,7 +13,7 @@ from sealwright.storage import log_check, log_database
 from sealwright.storage.log_database import Progress, Readers
 from sealwright.translog import proofs
 from sealwright.translog.checkpoints import Checkpoint
-from sealwright.translog.notes import VerifierKey
+from sealwright.translog.log_keys import LogKeys
 from sealwright.translog.tiles import TILE_HEIGHT, TILE_WIDTH, Tile, encode_bundle
 
 
@@ -92,10 +92,10 @@ class LogReader:
         with self._readers.reading() as connection:
             return proofs.consistency_proof(old_size, new_size, log_database.subtrees(connection, new_size))
 
-    def verify_all(self, log_key: VerifierKey, progress: Progress = lambda _done, _all: None) -> Checkpoint:
+    def verify_all(self, log_keys: LogKeys, progress: Progress = lambda _done, _all: None) -> Checkpoint:
         """Recompute everything from the entries; ``VerificationError`` names the first difference."""
         with self._readers.reading() as connection:
-            return log_check.verify_all(connection, log_key, progress)
+            return log_check.verify_all(connection, log_keys, progress)
 
     def backup(self, destination: Path) -> None:
         """Write a copy of the log at one size, while it is in use; the copy appears whole or not at all.

@@ -1,19 +1,20 @@
-"""Checkpoints: a log's origin, size and root hash, signed by the log and cosigned by witnesses.
+"""Checkpoints: a log's origin, size and root hash; ``log_keys`` opens them under the keys that sign them.
 
 Extension lines are neither written nor accepted: they are not auditable, and nothing of ours needs them.
-Reference: C2SP tlog-checkpoint v1.0.0; ``docs/spec/log.md``.
+Reference: C2SP tlog-checkpoint v1.0.0, C2SP tlog-cosignature v1.1.0-rc.1; ``docs/spec/log.md``.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+import struct
 from dataclasses import dataclass
 
 from sealwright.core import canonical
-from sealwright.core.errors import Code, FormatError, VerificationError
+from sealwright.core.errors import Code, FormatError
 from sealwright.translog.merkle import EMPTY_ROOT, HASH_BYTES, MAX_SIZE
-from sealwright.translog.notes import VerifierKey, parse_note
 
 _SIZE = re.compile("0|[1-9][0-9]{0,15}")
+_LABEL = b"subtree/v1\n\0"
+_U64 = struct.Struct(">Q")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,15 +28,6 @@ class Checkpoint:
     def serialise(self) -> bytes:
         """Return the note text: three lines."""
         return f"{self.origin}\n{self.size}\n{canonical.to_base64(self.root)}\n".encode()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OpenedCheckpoint:
-    """A checkpoint whose signatures were verified.  Only ``open_checkpoint`` makes one."""
-
-    checkpoint: Checkpoint
-    witness_times: Mapping[str, int]
-    """Name of each trusted witness that cosigned, and when it says it did (POSIX seconds)."""
 
 
 def parse_checkpoint(text: bytes) -> Checkpoint:
@@ -54,32 +46,17 @@ def parse_checkpoint(text: bytes) -> Checkpoint:
     return checkpoint
 
 
-def open_checkpoint(
-    note: bytes, *, origin: str, log_key: VerifierKey, witnesses: Sequence[VerifierKey] = (), quorum: int = 0
-) -> OpenedCheckpoint:
-    """Verify a checkpoint: of this log, signed by ``log_key``, cosigned by at least ``quorum`` of ``witnesses``.
+def cosigned_message(checkpoint: Checkpoint, cosigner: str, time: int) -> bytes:
+    """Return what an ML-DSA-44 cosignature of a checkpoint is over (tlog-cosignature, ``cosigned_message``).
 
-    Witnesses are counted by public key, since a cosignature does not commit to the cosigner's name.
-    Raises ``FormatError`` or ``VerificationError``.
+    Label, cosigner's name, time, origin, first leaf (0), size, root hash; each name with its length in a byte before
+    it.  ``FormatError`` where a name is too long for that.
     """
-    parsed = parse_note(note)
-    signed = parsed.verify((log_key, *witnesses))
-    if log_key not in signed:
-        raise VerificationError(f"checkpoint is not signed by the key of log {origin}", code=Code.NOT_TRUSTED)
-    checkpoint = parse_checkpoint(parsed.text)
-    if checkpoint.origin != origin:
-        raise VerificationError(
-            "checkpoint of another log", expected=origin, got=checkpoint.origin[:100], code=Code.WRONG_LOG
-        )
-    # The log is no witness of itself, whatever the list says.
-    times = {k: time for k, time in signed.items() if time is not None and k.public_key != log_key.public_key}
-    cosigners = {key.public_key for key in times}
-    if len(cosigners) < quorum:
-        raise VerificationError(
-            f"{len(cosigners)} trusted witnesses cosigned log {origin} at size {checkpoint.size}, {quorum} are needed",
-            code=Code.NOT_TRUSTED,
-        )
-    return OpenedCheckpoint(checkpoint=checkpoint, witness_times={key.name: time for key, time in times.items()})
+    names = [name.encode() for name in (cosigner, checkpoint.origin)]
+    if any(not 0 < len(name) < 256 for name in names):
+        raise _invalid("names of a log and its cosigner have 1 to 255 bytes")
+    by, origin = (bytes((len(name),)) + name for name in names)
+    return _LABEL + by + _U64.pack(time) + origin + _U64.pack(0) + _U64.pack(checkpoint.size) + checkpoint.root
 
 
 def _invalid(message: str) -> FormatError:

@@ -25,12 +25,11 @@ from sealwright.storage.log import LogStore
 from sealwright.storage.log_database import sync_directory
 from sealwright.storage.log_reader import LogReader
 from sealwright.translog.checkpoints import Checkpoint
-from sealwright.translog.notes import NoteSigner
 from sealwright.wiring import configuration as settings
 from sealwright.wiring.configuration import FILE_NAME, Configuration
-from sealwright.wiring.doctor_records import log_key_of, replay
+from sealwright.wiring.doctor_records import replay
 from sealwright.wiring.folders import building, check_new
-from sealwright.wiring.private_keys import read_ed25519
+from sealwright.wiring.private_keys import read_note_signer
 
 MANIFEST = "backup.json"
 MAX_MANIFEST_BYTES = 16 << 20
@@ -41,7 +40,7 @@ LOG, DOCUMENTS, IMAGES, KEYS, TRUST = (
     "signer/keys",
     "trust.json",
 )
-SECRET_FILES = ("server/log-key", "signer/identity")
+SECRET_FILES = ("server/log-key", "server/log-ml-dsa-key", "signer/identity")
 WAYS = (
     "say what is known beyond the backup: --replacing DIR takes guard, signer memory and secrets from the installation "
     "that this one replaces; --as-of SIZE:HASH gives the newest state that anybody outside has seen"
@@ -201,7 +200,8 @@ def _continue_old(made: Configuration, old: Configuration) -> None:
     guard = log_guard.path_of(old.guard, old.origin)
     shutil.copy(guard, made.guard / guard.name)
     FileHeadStore(made.signer_head).create(known)
-    signer = NoteSigner(made.origin, read_ed25519(made.log_key, "server.log_key"))
+    made = settings.load(made.folder)
+    signer = read_note_signer(made)
     LogStore(made.log_database, signer=signer, guard_directory=made.guard).close()  # the guard has its say
 
 
@@ -224,14 +224,14 @@ def _check_continues(made: Configuration, size: int, root_hash: str, who: str) -
 
 
 def _verify_log(path: Path, configuration: Configuration) -> Checkpoint:
-    """Recompute a copied log wholly, with the key that its own root names."""
+    """Recompute a copied log wholly, with the keys that its own root names."""
     with LogReader(path) as log:
         replayed = replay(log, configuration, log.size)
-        return log.verify_all(log_key_of(replayed.state))
+        return log.verify_all(replayed.log_keys)
 
 
 def _missing_secrets(configuration: Configuration) -> Iterator[Path]:
-    sources = [configuration.log_key, configuration.signer_identity]
+    sources = [configuration.log_key, configuration.log_ml_dsa_key, configuration.signer_identity]
     sources += [setting.secret for setting in configuration.partitions.values()]
     for source in sources:
         kind, _, where = source.partition(":")

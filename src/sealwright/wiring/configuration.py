@@ -65,6 +65,8 @@ class Configuration:
     """Source of the signer's identity key (32 bytes, hex)."""
     partitions: dict[str, PartitionSetting]
     keystore: KeystoreSetting
+    log_ml_dsa_key: str = ""
+    """Source of the log's ML-DSA-44 key (seed of 32 bytes, hex); none in installations made before there was one."""
     tls_certificate: Path | None = None
     tls_key: Path | None = None
     signer_user: int | None = None
@@ -148,6 +150,9 @@ def load(folder: Path) -> Configuration:
         host=_text(server, "host", "server"),
         port=_number(server, "port", "server"),
         log_key=_source(_text(server, "log_key", "server"), folder),
+        log_ml_dsa_key=(
+            _source(_text(server, "log_ml_dsa_key", "server"), folder) if "log_ml_dsa_key" in server else ""
+        ),
         signer_id=_text(signer, "id", "signer"),
         signer_identity=_source(_text(signer, "identity", "signer"), folder),
         signer_user=_number(signer, "user", "signer") if "user" in signer else None,
@@ -209,6 +214,7 @@ def _lines(configuration: Configuration) -> list[str]:
             "host": configuration.host,
             "port": configuration.port,
             "log_key": configuration.log_key,
+            "log_ml_dsa_key": configuration.log_ml_dsa_key or None,
             "tls_certificate": configuration.tls_certificate,
             "tls_key": configuration.tls_key,
         },

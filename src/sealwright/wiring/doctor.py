@@ -114,7 +114,8 @@ def _bad_files(configuration: Configuration) -> Iterator[Finding]:
                     f"{file} belongs to user {file.lstat().st_uid}, its folder to {path.stat().st_uid}",
                     f"chown --reference={path} {file}",
                 )
-    secrets = [configuration.log_key, configuration.signer_identity, configuration.keystore.so_pin]
+    secrets = [configuration.log_key, configuration.log_ml_dsa_key, configuration.signer_identity]
+    secrets += [configuration.keystore.so_pin]
     secrets += [setting.secret for setting in configuration.partitions.values()]
     for source in dict.fromkeys(secrets):
         kind, _, where = source.partition(":")

@@ -1,7 +1,7 @@
 """What the doctor looks for in the records: log, guard, the signer's memory, database, policy, keys."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,9 +18,10 @@ from sealwright.policy.sections import Sections, load_complete
 from sealwright.signer.heads import peek
 from sealwright.storage import documents_copy, log_check, log_guard
 from sealwright.storage.log_reader import LogReader
-from sealwright.translog.checkpoints import Checkpoint, open_checkpoint
+from sealwright.translog.checkpoints import Checkpoint
+from sealwright.translog.log_keys import LogKeys, open_checkpoint
 from sealwright.translog.merkle import CompactRange, leaf_hash
-from sealwright.translog.notes import VerifierKey, parse_vkey
+from sealwright.translog.notes import SignatureType, VerifierKey
 from sealwright.wiring.configuration import Configuration
 from sealwright.wiring.doctor import (
     Check,
@@ -36,10 +37,11 @@ from sealwright.wiring.doctor import (
     run,
     warning,
 )
-from sealwright.wiring.private_keys import public_ed25519
+from sealwright.wiring.private_keys import public_ed25519, public_ml_dsa_44
 
 BATCH = 4096
 LONG_BEFORE_SECONDS = 90 * DAY_SECONDS
+PUT_BACK = "put the right one back; no backup has it"
 RESTORE_HINT = "see docs/operate/backup.md: put the newest database back; an older one never continues"
 
 
@@ -64,7 +66,7 @@ class Replayed:
 
     state: LogState
     root_hash: bytes
-    log_key: VerifierKey
+    log_keys: LogKeys
 
 
 def replay(log: LogReader, configuration: Configuration, size: int) -> Replayed:
@@ -74,15 +76,15 @@ def replay(log: LogReader, configuration: Configuration, size: int) -> Replayed:
         for data in log.entries(start, min(start + BATCH, size)):
             tree.append(leaf_hash(data))
             state.apply(data)
-    key = log_key_of(state)
-    return Replayed(state=state, root_hash=tree.root(), log_key=key)
+    keys = log_keys_of(state)
+    return Replayed(state=state, root_hash=tree.root(), log_keys=keys)
 
 
-def log_key_of(state: LogState) -> VerifierKey:
-    """Return the key that the root in force names for the log."""
+def log_keys_of(state: LogState) -> LogKeys:
+    """Return the keys that the root in force names for the log."""
     if state.root is None:
         raise RefusedError("the log does not begin with this installation's root", code=Code.WRONG_INSTANCE)
-    return parse_vkey(next(log.key for log in state.root.root.logs if log.origin == state.origin))
+    return next(log.keys for log in state.root.root.logs if log.origin == state.origin)
 
 
 def check_log(configuration: Configuration) -> Iterator[Finding]:
@@ -93,11 +95,11 @@ def check_log(configuration: Configuration) -> Iterator[Finding]:
     with LogReader(configuration.log_database) as log:
         checkpoint, signed = log.head()
         replayed = replay(log, configuration, checkpoint.size)
-        log_check.verify_head(checkpoint, signed, replayed.log_key)
+        log_check.verify_head(checkpoint, signed, replayed.log_keys)
         if replayed.root_hash != checkpoint.root or log.root(checkpoint.size) != checkpoint.root:
             yield problem("log", "its entries have another root than its head says", RESTORE_HINT)
             return
-        known = open_checkpoint(guarded, origin=configuration.origin, log_key=replayed.log_key).checkpoint
+        known = open_checkpoint(guarded, origin=configuration.origin, log_keys=replayed.log_keys).checkpoint
         bad = [
             *_knows_more("the guard", known.size, known.root.hex(), log, checkpoint),
             *_knows_more("the signer", head.size, head.root_hash, log, checkpoint),
@@ -119,26 +121,51 @@ def check_identities(configuration: Configuration) -> Iterator[Finding]:
     """Log key and signer identity can be read, and are those that the root names."""
     with LogReader(configuration.log_database) as log:
         state = replay(log, configuration, log.size).state
-    named = {
-        "log key": (configuration.log_key, log_key_of(state).public_key),
-        "signer identity": (configuration.signer_identity, _signer_key(configuration, state)),
+    keys = log_keys_of(state)
+    named: dict[str, tuple[str, Callable[[str], bytes], bytes | None]] = {
+        "log key": (configuration.log_key, public_ed25519, keys.ed25519.public_key),
+        "signer identity": (configuration.signer_identity, public_ed25519, _signer_key(configuration, state)),
     }
-    for what, (source, expected) in named.items():
+    ml_dsa, source = keys.ml_dsa, configuration.log_ml_dsa_key
+    if ml_dsa is None:
+        yield from _not_named(configuration)
+    elif not source:
+        yield problem(
+            "identity", "the root names an ML-DSA-44 key for the log, server.log_ml_dsa_key is not set", PUT_BACK
+        )
+    else:
+        named["log ML-DSA-44 key"] = source, public_ml_dsa_44, ml_dsa.public_key
+    for what, (source, public_of, expected) in named.items():
         kind, _, where = source.partition(":")
         if kind != "file":
             yield note("identity", f"the {what} comes from {source}, which only its process can read")
             continue
         try:
-            found = public_ed25519(Path(where).read_text("ascii"))
+            found = public_of(Path(where).read_text("ascii"))
         except FileNotFoundError:
             continue  # said among the files
         except ValueError:
             found = b""
         if found != expected:
             how = "is not the one that the root names" if found else "does not hold 32 bytes in hex"
-            yield problem("identity", f"the {what} in {where} {how}", "put the right one back; no backup has it")
+            yield problem("identity", f"the {what} in {where} {how}", PUT_BACK)
         else:
             yield fine("identity", f"the {what} is the one that the root names")
+
+
+def _not_named(configuration: Configuration) -> Iterator[Finding]:
+    """The root is from before the second key: how far the way to it is gone."""
+    kind, _, where = configuration.log_ml_dsa_key.partition(":")
+    if not kind:
+        found = "Ed25519 alone signs the log's checkpoints: docs/operate/running.md says how a second key is added"
+    elif kind == "file":
+        key = VerifierKey(
+            configuration.origin, SignatureType.ML_DSA_44, public_ml_dsa_44(Path(where).read_text("ascii"))
+        )
+        found = f"the root does not name the log's ML-DSA-44 key yet; the next one may, as {key}"
+    else:
+        found = "the root does not name the log's ML-DSA-44 key yet"
+    yield note("identity", found)
 
 
 def _signer_key(configuration: Configuration, state: LogState) -> bytes | None:

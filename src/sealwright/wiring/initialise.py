@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PrivateKey
 
 from sealwright.core import records
 from sealwright.core.digests import NO_INSTANCE, document_digest
@@ -18,6 +19,7 @@ from sealwright.policy.documents import (
     Authenticator,
     Grade,
     LogIdentity,
+    LogMlDsaKey,
     Root,
     SignerIdentity,
 )
@@ -67,8 +69,9 @@ def create(founding: Founding, sign: SignRoot) -> Configuration:
             setting="--origin",
             hint="lower-case letters, digits, dots, dashes and slashes, as log.example.com/firmware",
         )
-    log_key, identity = Ed25519PrivateKey.generate(), Ed25519PrivateKey.generate()
-    root = _root(founding, log_key, identity)
+    log_signer = NoteSigner(founding.origin, Ed25519PrivateKey.generate(), MLDSA44PrivateKey.generate())
+    identity = Ed25519PrivateKey.generate()
+    root = _root(founding, log_signer, identity)
     check_root(root)
     document = records.serialise(root)
     records.parse(Root, document)  # names and limits are refused before anybody signs
@@ -79,11 +82,11 @@ def create(founding: Founding, sign: SignRoot) -> Configuration:
     open_first_root(signed)
     with building(folder) as draft:
         configuration = _configuration(founding, draft, document)
-        write_secret(draft / "server" / "log-key", log_key.private_bytes_raw().hex())
+        _write_log_keys(draft / "server", log_signer)
         write_secret(draft / "signer" / "identity", identity.private_bytes_raw().hex())
         Documents.create(configuration.documents_database)
         entry = GrantingEntry(entry="root", format=1, signed=signed)
-        _found_log(configuration, log_key, entry)
+        _found_log(configuration, log_signer, entry)
         # The signer's memory begins with the root's entry, so that no other log can be its first.
         pinned = Head(size=1, root_hash=root_of([leaf_hash(records.serialise(entry))]).hex(), time=founding.now)
         FileHeadStore(configuration.signer_head).create(pinned)
@@ -99,6 +102,7 @@ def _configuration(founding: Founding, folder: Path, root: bytes) -> Configurati
         host=founding.host,
         port=founding.port,
         log_key=f"file:{folder / 'server' / 'log-key'}",
+        log_ml_dsa_key=f"file:{folder / 'server' / 'log-ml-dsa-key'}",
         signer_id="signer-1",
         signer_identity=f"file:{folder / 'signer' / 'identity'}",
         partitions={},
@@ -106,7 +110,7 @@ def _configuration(founding: Founding, folder: Path, root: bytes) -> Configurati
     )
 
 
-def _root(founding: Founding, log_key: Ed25519PrivateKey, identity: Ed25519PrivateKey) -> Root:
+def _root(founding: Founding, log_signer: NoteSigner, identity: Ed25519PrivateKey) -> Root:
     return Root(
         type="root",
         format=1,
@@ -120,7 +124,10 @@ def _root(founding: Founding, log_key: Ed25519PrivateKey, identity: Ed25519Priva
         threshold=founding.threshold,
         logs=(
             LogIdentity(
-                origin=founding.origin, key=str(NoteSigner(founding.origin, log_key).verifier_key), first_size=0
+                origin=founding.origin,
+                key=str(log_signer.verifier_key),
+                first_size=0,
+                ml_dsa=LogMlDsaKey(key=str(log_signer.ml_dsa_verifier_key), first_size=0),
             ),
         ),
         signers=(SignerIdentity(id="signer-1", key=identity.public_key().public_bytes_raw(), valid_from=0),),
@@ -133,8 +140,13 @@ def _root(founding: Founding, log_key: Ed25519PrivateKey, identity: Ed25519Priva
     )
 
 
-def _found_log(configuration: Configuration, log_key: Ed25519PrivateKey, entry: GrantingEntry) -> None:
-    signer = NoteSigner(configuration.origin, log_key)
+def _write_log_keys(folder: Path, signer: NoteSigner) -> None:
+    write_secret(folder / "log-key", signer.private_key.private_bytes_raw().hex())
+    if signer.ml_dsa_key is not None:
+        write_secret(folder / "log-ml-dsa-key", signer.ml_dsa_key.private_bytes_raw().hex())
+
+
+def _found_log(configuration: Configuration, signer: NoteSigner, entry: GrantingEntry) -> None:
     documents = Documents(configuration.documents_database)
     with LogStore.create(configuration.log_database, signer=signer, guard_directory=configuration.guard) as log:
         ledger = Ledger(instance=configuration.instance, log=log, documents=documents)

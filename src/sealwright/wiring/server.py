@@ -30,10 +30,9 @@ from sealwright.service.pump import Pump
 from sealwright.storage.blobs import Blobs
 from sealwright.storage.documents import Documents
 from sealwright.storage.log import LogStore
-from sealwright.translog.notes import NoteSigner
 from sealwright.wiring import configuration as settings
 from sealwright.wiring.configuration import Configuration
-from sealwright.wiring.private_keys import read_ed25519
+from sealwright.wiring.private_keys import check_named_keys, read_note_signer
 from sealwright.wiring.readiness import say_ready
 from sealwright.wiring.signer_link import LocalSigner
 
@@ -45,12 +44,13 @@ GARBAGE_OBJECTS = 20_000
 def build(configuration: Configuration, undo: ExitStack) -> Context:
     """Put a server together; ``undo`` takes it apart in order."""
     clock = SystemClock()
-    signer = NoteSigner(configuration.origin, read_ed25519(configuration.log_key, "server.log_key"))
+    signer = read_note_signer(configuration)
     store = LogStore(configuration.log_database, signer=signer, guard_directory=configuration.guard)
     undo.callback(store.close)
     documents = Documents(configuration.documents_database)
     undo.callback(documents.close)
     ledger = Ledger(instance=configuration.instance, log=store, documents=documents)
+    check_named_keys(ledger.state, signer)
     restrictions.finish_interrupted(ledger, documents)
     proposals.finish_interrupted(ledger, documents)
     images, waiters, wake = Blobs(configuration.images), Waiters(), threading.Event()
