@@ -57,8 +57,8 @@ SEQUENCES = (
     Member.UNINSTALL,
 )
 """Members that are command sequences, in the order in which a device runs them."""
-UPDATE, INVOCATION = SEQUENCES[:4], SEQUENCES[4:7]
-"""The two procedures (section 6.2); parameters last as long as one of them."""
+UPDATE, INVOCATION = SEQUENCES[:5], SEQUENCES[4:7]
+"""The two procedures, which have validate in common (section 8.4.6); parameters last as long as one of them."""
 DEPENDENCIES, COMPONENTS, SHARED = 1, 2, 4
 """Members of SUIT_Common (section 8.4.5)."""
 

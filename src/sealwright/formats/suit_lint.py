@@ -1,7 +1,7 @@
 """What an approver should ask about the commands of a manifest: one sentence each, nothing is refused for it.
 
 The sentences say what the draft requires or what a device would do, by component.
-Reference: draft-ietf-suit-manifest-34, sections 6.2, 7 and 8.4.5; RFC 9124, section 3.
+Reference: draft-ietf-suit-manifest-34, sections 6.2 (required checks), 7 (templates) and 8.4.5; RFC 9124, section 3.
 """
 
 from collections.abc import Iterator
@@ -95,10 +95,18 @@ def _identity(_: Manifest, seen: tuple[Effect, ...]) -> Iterator[str]:
             yield f"the {title} identifier is not asked for in the shared sequence, but in single sequences"
 
 
-def _shared(_: Manifest, seen: tuple[Effect, ...]) -> Iterator[str]:
+def _shared(manifest: Manifest, seen: tuple[Effect, ...]) -> Iterator[str]:
+    for name, sequence in (
+        ("shared-sequence", manifest.shared),
+        *((m.title, s) for m, s in manifest.sequences.items()),
+    ):
+        begins = bool(sequence) and sequence[0].number == Command.SET_COMPONENT_INDEX
+        if sequence and not begins and len(manifest.indexes) > 1:
+            yield f"{name} does not begin by selecting a component, and there are {len(manifest.indexes)}"
     for effect in seen:
-        if effect.in_shared and effect.number in DIRECTIVES and effect.number not in _IN_SHARED:
-            yield f"the shared sequence holds {DIRECTIVES[effect.number]}, which belongs to a sequence of its own"
+        if effect.in_shared and effect.number not in _IN_SHARED:
+            what = DIRECTIVES.get(effect.number, f"command {effect.number}")
+            yield f"the shared sequence holds {what}, which belongs to a sequence of its own"
 
 
 def _moves(manifest: Manifest, seen: tuple[Effect, ...]) -> Iterator[str]:
@@ -125,7 +133,6 @@ def _checks(manifest: Manifest, seen: tuple[Effect, ...]) -> Iterator[str]:
         if effect.number in _MATCHES and not _can_match(effect):
             condition = CONDITIONS[effect.number]
             yield f"{effect.sequence.title}: {condition} of {_name(manifest, effect.index)} without a digest to compare"
-    later = {e.index for e in seen if e.procedure == "invocation" and e.number in _MATCHES}
     unchecked: dict[int, Effect] = {}
     for effect in seen:
         if effect.procedure == "update" and effect.number in _UNSIGNED_MOVES:
@@ -138,10 +145,7 @@ def _checks(manifest: Manifest, seen: tuple[Effect, ...]) -> Iterator[str]:
         return
     for index, effect in unchecked.items():
         where = f"{_name(manifest, index)} is written by {DIRECTIVES[effect.number]} in {effect.sequence.title}"
-        if index in later:
-            yield f"{where} and compared with its digest only when it is validated"
-        else:
-            yield f"{where} and never compared with a digest: any content will do"
+        yield f"{where} and never compared with a digest: any content will do"
 
 
 def _invocation(manifest: Manifest, seen: tuple[Effect, ...]) -> Iterator[str]:
