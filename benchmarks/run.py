@@ -17,7 +17,7 @@ from pathlib import Path
 PROJECT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(PROJECT))  # so that `python benchmarks/run.py` works as well
 
-from benchmarks import files, hex_files, log, requests, verify  # noqa: E402
+from benchmarks import files, hex_files, keystores, log, requests, verify  # noqa: E402
 from benchmarks.measuring import Figure, table  # noqa: E402
 
 
@@ -44,6 +44,9 @@ SECTIONS: dict[str, Section] = {
     "upload": lambda folder, effort: files.upload_figures(folder, size=effort.file_bytes, runs=effort.runs),
     "requests": lambda folder, effort: requests.figures(
         folder, requests=effort.requests, runs=effort.runs, seconds=effort.seconds
+    ),
+    "keystores": lambda folder, effort: keystores.figures(
+        folder, runs=effort.runs, seconds=effort.seconds, is_quick=effort is QUICK
     ),
     "verify": lambda folder, effort: verify.figures(folder, runs=effort.runs * 7),
     "log": lambda folder, effort: log.figures(folder, seconds=effort.seconds),

@@ -15,7 +15,8 @@ def test_every_section_writes_its_figures(tmp_path, capsys):
         assert figure["ours"] > 0, name
         assert figure["unit"], name
         assert figure["ratio"] is None or figure["ratio"] == figure["ours"] / figure["other"], name
-    for part in ("file to file", "through the server", "P-256, softhsm", "verify with evidence", "log, append"):
+    parts = ["file to file", "through the server", "P-256, softhsm", "ml-dsa-44, files, two partitions"]
+    for part in (*parts, "verify with evidence", "log, append"):
         assert any(part in name for name in figures), part
     assert len(capsys.readouterr().out.splitlines()) > len(figures)
 
@@ -24,4 +25,4 @@ def test_a_section_that_does_not_exist_is_named(capsys):
     with pytest.raises(SystemExit):
         main(["everything"])
     assert "there is no section everything" in capsys.readouterr().err
-    assert set(SECTIONS) == {"files", "hex", "upload", "requests", "verify", "log"}
+    assert set(SECTIONS) == {"files", "hex", "upload", "requests", "keystores", "verify", "log"}

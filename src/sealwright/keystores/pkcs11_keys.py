@@ -134,13 +134,13 @@ def import_objects(device: Device, key: PrivateKey, label: str, key_id: bytes) -
 
 def sign(session: Session, device: Device, key: TokenKey, algorithm: Algorithm, payload: bytes) -> bytes:
     """Sign with a key on the token and return the canonical encoding."""
-    mechanism, prefix = _mechanism(device, algorithm)
-    raw = session.sign(key.private_handle, mechanism, prefix + payload)
+    how, prefix = mechanism(device, algorithm)
+    raw = session.sign(key.private_handle, how, prefix + payload)
     return _der_signature(raw) if algorithm.family is Family.ECDSA else raw
 
 
 @lru_cache(maxsize=256)
-def _mechanism(device: Device, algorithm: Algorithm) -> tuple[Mechanism, bytes]:
+def mechanism(device: Device, algorithm: Algorithm) -> tuple[Mechanism, bytes]:
     """Return what is given to C_SignInit, and what goes in front of the payload."""
     number = device.numbers(algorithm).sign
     if algorithm.startswith("rsa-pkcs1-"):
