@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PrivateKey
 from tests.simulators.instance import Instance
 
 from benchmarks.measuring import Figure, alternate
@@ -27,7 +28,7 @@ def figures(folder: Path, *, seconds: float) -> list[Figure]:
 
 
 def _append(folder: Path, seconds: float) -> list[Figure]:
-    signer = NoteSigner("log.example/bench", Ed25519PrivateKey.generate())
+    signer = NoteSigner("log.example/bench", Ed25519PrivateKey.generate(), MLDSA44PrivateKey.generate())
     entry, block = os.urandom(ENTRY_BYTES), folder / "block"
     block.write_bytes(bytes(BLOCK_BYTES))
     descriptor = os.open(block, os.O_RDWR)
