@@ -460,6 +460,8 @@ def test_hostile_sequences_are_bounded() -> None:
         (made.dumps([1, 15] * 1025), "more than 1024 commands"),
         (nested, "nested deeper than 8"),
         (wide, "more than 1024 commands"),
+        (made.dumps([12, [0] * 600]), "selects 600 components, at most 512"),
+        (made.dumps([15, [made.dumps([20, {14: n}]) for n in range(70)]]), "a parameter of more than 64 alternatives"),
         (made.dumps([1]), "not a list of commands with one argument each"),
         (made.dumps([15, []]), "try-each in install has no alternatives"),
         (made.dumps([20, 5]), "sets parameters that are no map"),

@@ -46,11 +46,13 @@ function sequence(data, visit) {
   }
 }
 
-// Digests that the manifest names anywhere as image-digest; a payload must have one of them.
-function imageDigests(manifest, bodies) {
-  const found = [];
+// What the manifest names anywhere as image-digest and as URI; a payload must have one of each.
+function named(manifest, bodies) {
+  const found = { digests: [], uris: [] };
   const visit = (number, argument) => {
-    if ((number === 20 || number === 19) && argument.has(3)) found.push(decode(argument.get(3)));
+    if (number !== 20 && number !== 19) return;
+    if (argument.has(3)) found.digests.push(decode(argument.get(3)));
+    if (argument.has(21)) found.uris.push(argument.get(21));
   };
   const common = decode(manifest.get(3));
   if (common.has(4)) sequence(common.get(4), visit);
@@ -75,13 +77,13 @@ function judge(file, keys) {
     said.members[number] = matches(value, wrapped(envelope.get(number))) ? "good" : "bad";
     bodies.set(number, envelope.get(number));
   }
-  const digests = imageDigests(manifest, bodies);
+  const { digests, uris } = named(manifest, bodies);
   const hasDependencies = decode(manifest.get(3)).has(1);
   for (const [label, value] of envelope) {
     if (typeof label !== "string") continue;
     // The digest of a dependency (trust domains) is that of the manifest in its envelope.
     const content = hasDependencies && value[0] === 0xd8 ? wrapped(decode(value).value.get(3)) : value;
-    said.payloads[label] = digests.some((one) => matches(one, content)) ? "good" : "bad";
+    said.payloads[label] = uris.includes(label) && digests.some((one) => matches(one, content)) ? "good" : "bad";
   }
   said.sequence_number = manifest.get(2);
   said.blocks = blocks.map((block) => signed(block, digest, keys));

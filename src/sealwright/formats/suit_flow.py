@@ -20,6 +20,7 @@ Values = Mapping[int, frozenset[Any]]
 """Parameter to what it may be; one that may be absent holds None too, one that is absent is not there."""
 MAX_EFFECTS = 1 << 13
 MAX_PARAMETERS = 64
+MAX_ALTERNATIVES = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,14 +36,6 @@ class Effect:
 
     def values(self, parameter: Parameter) -> frozenset[Any]:
         return self.parameters.get(parameter, frozenset())
-
-    def digests(self) -> frozenset[Digest]:
-        """The image digests that the component may be compared with here."""
-        return frozenset(
-            read_digest(cbor.decode(value, what="image-digest"))
-            for value in self.values(Parameter.IMAGE_DIGEST)
-            if isinstance(value, bytes)
-        )
 
 
 @dataclass(slots=True)
@@ -127,6 +120,12 @@ def effects(manifest: Manifest) -> Iterator[Effect]:
                 yield from _Run(manifest, template, budget).follow(steps, state)
 
 
+def image_digests(values: frozenset[Any]) -> frozenset[Digest]:
+    """Return the values of an image digest decoded, without those that are none."""
+    found = (cbor.decode(value, what="image-digest") for value in values if isinstance(value, bytes))
+    return frozenset(read_digest(value) for value in found)
+
+
 def _selection(argument: Any, indexes: tuple[int, ...]) -> tuple[int, ...]:
     if argument is True:
         return indexes
@@ -149,6 +148,8 @@ def _union(ends: Sequence[_State]) -> dict[int, Values]:
         sides = [end.parameters.get(index, {}) for end in ends]
         names = {name for side in sides for name in side}
         union[index] = {name: frozenset(v for s in sides for v in s.get(name, absent)) for name in names}
+        if any(len(values) > MAX_ALTERNATIVES for values in union[index].values()):
+            raise FormatError(f"component {index} has a parameter of more than {MAX_ALTERNATIVES} alternatives")
     return union
 
 

@@ -178,6 +178,8 @@ def _steps(data: bytes, what: str, counter: _Counter, depth: int = 0) -> tuple[S
 def _step(number: Any, argument: Any, what: str, counter: _Counter, depth: int) -> Step:
     if type(number) is not int:
         raise FormatError(f"{what} has a command that is not a number")
+    if number == Command.SET_COMPONENT_INDEX and isinstance(argument, list) and len(argument) > 2 * MAX_COMPONENTS:
+        raise FormatError(f"{what} selects {len(argument)} components, at most {2 * MAX_COMPONENTS} are read")
     if number in (Command.OVERRIDE_PARAMETERS, Command.SET_PARAMETERS):
         if not isinstance(argument, dict) or not all(type(key) is int for key in argument):
             raise FormatError(f"{what} sets parameters that are no map of numbers")

@@ -105,13 +105,17 @@ def check_digests(image: ByteSource, parsed: Parsed) -> None:
 def payload_digests(manifest: Manifest) -> dict[str, frozenset["Wanted"]]:
     """Return for each URI of a fetch the digests that its component may be compared with."""
     wanted: dict[str, frozenset[Wanted]] = {}
-    for effect in suit_flow.effects(manifest):
-        if effect.number != Command.FETCH:
-            continue
-        digests = frozenset(Wanted(d, effect.index in manifest.dependencies) for d in effect.digests())
-        for uri in effect.values(Parameter.URI):
+    # Commands share their sets of values: each combination is looked at once.
+    fetches = {
+        (effect.values(Parameter.URI), effect.values(Parameter.IMAGE_DIGEST), effect.index in manifest.dependencies)
+        for effect in suit_flow.effects(manifest)
+        if effect.number == Command.FETCH
+    }
+    for uris, digests, is_dependency in fetches:
+        found = frozenset(Wanted(digest, is_dependency) for digest in suit_flow.image_digests(digests))
+        for uri in uris:
             if isinstance(uri, str):
-                wanted[uri] = wanted.get(uri, frozenset()) | digests
+                wanted[uri] = wanted.get(uri, frozenset()) | found
     return wanted
 
 
