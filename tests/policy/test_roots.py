@@ -23,6 +23,7 @@ def signer(name: str, key: ed25519.Ed25519PrivateKey) -> d.SignerIdentity:
 
 FIRST, SECOND = INSTANCE.root.administrators
 LOG = INSTANCE.root.logs[0]
+OTHER_NAME = replace(INSTANCE.log.signer.ml_dsa_verifier_key, name="log.example/other")
 SIGNER = INSTANCE.root.signers[0]
 
 CONTRADICTIONS = {
@@ -40,6 +41,9 @@ CONTRADICTIONS = {
     "witness twice": {"witnesses": (LISTED, LISTED)},
     "one key for two witnesses": {"witnesses": (LISTED, SAME_WITNESS)},
     "log key of another name": {"logs": (replace(LOG, origin="log.example/other"),)},
+    "second log key of another name": {"logs": (replace(LOG, ml_dsa=replace(LOG.ml_dsa, key=str(OTHER_NAME))),)},
+    "second log key of another type": {"logs": (replace(LOG, ml_dsa=replace(LOG.ml_dsa, key=LOG.key)),)},
+    "log key of the second's type": {"logs": (replace(LOG, key=LOG.ml_dsa.key),)},
     "witness key of another name": {"witnesses": (replace(LISTED, name="other.example"),)},
     "log key that cosigns": {"logs": (replace(LOG, key=str(WITNESS.vkey)),)},
     "witness key that does not cosign": {"witnesses": (replace(LISTED, key=LOG.key),)},
@@ -59,6 +63,7 @@ def test_a_root_that_contradicts_itself_is_refused(what):
         {},
         {"witnesses": (LISTED,), "witness_quorum": 1},
         {"grade": d.Grade.PRODUCTION, "threshold": 2},
+        {"logs": (replace(LOG, ml_dsa=None),)},
         {"expires": START - DAY + 1830 * DAY},
         {"signers": (SIGNER, signer("signer-2", ed25519.Ed25519PrivateKey.generate()))},
     ],
