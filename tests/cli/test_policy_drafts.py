@@ -126,6 +126,67 @@ def test_a_key_is_taken_out_of_the_policy(terminal):
     assert "router/production has no key that signs" in said.err
 
 
+def test_a_generated_key_that_was_removed_comes_back_as_it_was_and_no_other_key_gets_its_name(terminal, live):
+    order = ("--algorithm", P256, "--format", "raw", "--instance", live.configuration.folder)
+    name = "router/development/1"
+    old = terminal.good("root-a", "key", "show", name, "--json").json
+    terminal.good("root-a", "key", "remove", name)
+    terminal.good("root-a", "policy", "propose")
+    terminal.good("root-a", "policy", "apply")
+    before = made(live)
+    said = terminal.run("root-a", "key", "create", name, *order)
+    assert (said.code, made(live)) == (REFUSED, before)
+    assert f"an earlier policy had another key of the name {name}" in said.err
+    assert f"--existing {old['fingerprint'][:16]}" in said.err
+    for wrong, says in (
+        ((*order, "--existing", "0" * 64), "has no key 0000"),
+        (("--algorithm", P256, "--instance", live.configuration.folder, "--existing", old["fingerprint"]), "for ecdsa"),
+        (("--algorithm", RSA, *order[2:], "--existing", old["fingerprint"]), f"cannot sign {RSA}"),
+    ):
+        said = terminal.run("root-a", "key", "create", name, *wrong)
+        assert (said.code, says in said.err) != (0, True), said
+        assert says in said.err
+    terminal.good("root-a", "key", "create", name, *order, "--existing", old["fingerprint"][:12])
+    assert made(live) == before
+    new = terminal.good("root-a", "key", "show", name, "--json").json
+    assert {**new, "salt": ""} == {**old, "salt": ""}, "the same key, certificates and all"
+    terminal.good("root-a", "policy", "propose")
+    terminal.good("root-a", "policy", "apply")
+
+
+def test_a_generated_key_is_taken_up_again_after_its_draft_was_discarded(terminal, live):
+    order = ("--algorithm", P256, "--format", "raw", "--instance", live.configuration.folder)
+    fingerprint = terminal.good("root-a", "key", "create", "router/production/again", *order).out.split()[1]
+    terminal.good("root-a", "policy", "discard")
+    before = made(live)
+    said = terminal.run("root-a", "key", "create", "router/production/again", *order)
+    assert (said.code, made(live)) == (REFUSED, before)
+    assert f"--existing {fingerprint[:16]} takes it up again" in said.err
+    said = terminal.run("root-a", "key", "create", "router/production/other", *order, "--existing", fingerprint)
+    assert "was made as router/production/again" in said.err
+    said = terminal.good("root-a", "key", "create", "router/production/again", *order, "--existing", fingerprint[:16])
+    assert said.out.split()[1] == fingerprint
+    assert made(live) == before
+    terminal.good("root-a", "policy", "check")
+
+
+def test_a_change_and_its_undoing_leave_nothing_to_sign(terminal):
+    command = ("product", "change", "router", "--environment", "production", "--approvals")
+    before = terminal.good("root-a", "policy", "show", "--json").json["sections"]
+    terminal.good("root-a", *command, "1")
+    assert "the same as the policy in force" in terminal.good("root-a", *command, "2").err
+    shown = terminal.good("root-a", "policy", "show", "--json").json
+    assert (shown["differences"], shown["sections"]) == ([], before)
+    assert "changes nothing" in terminal.run("root-a", "policy", "propose").err
+
+
+def test_what_is_taken_out_of_the_draft_alone_is_called_that(terminal, live):
+    terminal.good("root-a", "people", "add", "hal", "--key", f"{make_identity(live.folder / 'hal')}.pub")
+    said = terminal.good("root-a", "people", "remove", "hal")
+    assert "person hal is taken out of the draft" in said.err
+    assert "the same as the policy in force" not in said.err
+
+
 # -- products
 
 

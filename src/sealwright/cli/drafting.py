@@ -1,5 +1,9 @@
 """What the commands that change or show the policy have in common: differences, revocations, and their JSON."""
 
+import sys
+
+import typer
+
 from sealwright.cli.output import iso, note, show, show_json, utc
 from sealwright.client.administration import Desk
 from sealwright.client.differences import Difference, as_json
@@ -17,8 +21,22 @@ def keep(desk: Desk, *sections: tuple[str, str], json: bool) -> None:
         return
     show_differences(found)
     if not found:
-        note("the draft says the same as the policy in force")
+        gone = [f"{kind} {name}" for kind, name in sections if not desk.has(kind, name)]
+        note(
+            f"{', '.join(gone)} is taken out of the draft, and was never in force"
+            if gone
+            else "the draft says the same as the policy in force"
+        )
     note(NEXT)
+
+
+def confirm(question: str, *, yes: bool, otherwise: str = "nothing was signed") -> None:
+    """Ask where there is somebody to ask."""
+    if yes or sys.stdin is None or not sys.stdin.isatty():
+        return
+    if not typer.confirm(question, err=True):
+        note(otherwise)
+        raise typer.Abort
 
 
 def show_differences(differences: list[Difference] | tuple[Difference, ...]) -> None:

@@ -13,11 +13,12 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from sealwright.cli.drafting import keep, say_stale, spell_taken, taken_json
 from sealwright.cli.output import note, show, show_json, show_table, utc
 from sealwright.cli.typed import noun
-from sealwright.client import administration, log_view, stateful
+from sealwright.client import administration, earlier, log_view, stateful
 from sealwright.client.files import read_small
 from sealwright.client.new_keys import WantedKey, check_new, check_public_key
 from sealwright.client.revocations import Taken
 from sealwright.core import records
+from sealwright.client.short_forms import whole
 from sealwright.core.errors import Code, ConfigurationError, FormatError, RefusedError
 from sealwright.core.keys import Algorithm, PublicKey
 from sealwright.formats import FORMATS, esp32, esp32_blocks
@@ -27,10 +28,12 @@ if TYPE_CHECKING:
     from sealwright.wiring.ceremony import KeyOrder
 
 key = noun("signing keys")
+    from sealwright.wiring.configuration import Configuration
 Json = Annotated[bool, typer.Option("--json", help="print the result as JSON")]
 Profile = Annotated[
     str,
     typer.Argument(
+Yes = Annotated[bool, typer.Option("--yes", help="do not ask before revoking")]
         metavar="PROFILE", help="PRODUCT/ENVIRONMENT/NAME, as router/production/2026; development, test or production"
     ),
 ]
@@ -61,10 +64,15 @@ def create(
     json: Json = False,
 ) -> None:
     """Make a key in its partition and put its profile into the policy draft.
+    existing: Annotated[
+        str,
+        typer.Option(metavar="FINGERPRINT", help="make none: take up this key of the partition again, first digits do"),
+    ] = "",
 
     What the policy, the signer or every verifier of the format would refuse later is refused before the key is made.
     """
     from sealwright.wiring import ceremony, configuration  # noqa: PLC0415 - the base install has no keystores
+    With --existing a key that was removed from the policy, or whose draft was discarded, comes back as it was.
 
     _check_format(image_format)
     order = ceremony.KeyOrder(
@@ -83,6 +91,10 @@ def create(
         settings = ceremony.ensure_partition(settings, ceremony.partition_name(profile), uri=keystore, secret=secret)
         _add(desk, ceremony.create_key(settings, order), json=json)
 
+        if existing:
+            _add(desk, _existing(desk, settings, order, existing), json=json)
+            return
+        earlier.fetch(desk).check_name(profile)
 
 @key.command("import")
 def import_key(
@@ -161,6 +173,7 @@ def list_keys(product: Annotated[str, typer.Option(help="only this product's")] 
         left = f"  {numbers[profile.id].left:,} signatures left" if profile.id in numbers else ""
         show(f"{profile.id}  {kind}  {profile.image_format or 'any format'}  {profile.grade}{left}{state}")
     _warn(keys, numbers)
+        earlier.fetch(desk).check_name(profile, public.fingerprint)
 
 
 @key.command("show")
@@ -233,10 +246,15 @@ def _find(desk: administration.Desk, profile: str) -> KeyProfile:
 
 def _numbers(desk: administration.Desk, keys: Sequence[KeyProfile]) -> dict[str, stateful.Numbers]:
     """Follow the log for the marks of stateful keys; without one there is nothing to follow it for."""
+    yes: Yes = False,
     if not stateful.any_stateful(keys):
         return {}
     marks = log_view.verify(desk.api, desk.settings.trust, lambda _done, _size: None).state.marks
     found = {k.id: stateful.numbers_of(k, lambda fingerprint: marks.get(fingerprint, 0)) for k in keys}
+        known = _in_force(desk, profile)
+        if known is not None:
+            note(f"{profile} is {PublicKey(known.public_key).fingerprint}, {known.algorithm}, for {known.product}")
+        confirm(f"revoke key {profile} for ever?", yes=yes, otherwise="nothing was revoked")
     return {name: numbers for name, numbers in found.items() if numbers is not None}
 
 
@@ -244,6 +262,11 @@ def _warn(keys: Sequence[KeyProfile], numbers: Mapping[str, stateful.Numbers]) -
     for profile in keys:
         if profile.id in numbers and numbers[profile.id].is_few:
             note(f"warning: {stateful.few_left(profile, numbers[profile.id])}")
+
+def _in_force(desk: administration.Desk, profile: str) -> KeyProfile | None:
+    standing = desk.in_force.standing
+    return standing.sections.get(KeyProfile, profile) if standing else None
+
 
 
 def _wanted(order: "KeyOrder", grade: KeyGrade) -> WantedKey:
@@ -259,6 +282,29 @@ def _wanted(order: "KeyOrder", grade: KeyGrade) -> WantedKey:
         image_format=order.image_format,
         grade=grade,
     )
+
+
+def _existing(desk: administration.Desk, settings: "Configuration", order: "KeyOrder", given: str) -> KeyProfile:
+    """Return the profile as an earlier policy had it, else of a key that was made for a draft."""
+    from sealwright.wiring import ceremony  # noqa: PLC0415 - the base install has no keystores
+
+    there = ceremony.fingerprints(settings, order.profile)
+    fingerprint = whole(given, there, "key")
+    if fingerprint not in there:
+        partition = ceremony.partition_name(order.profile)
+        hint = f"it has {', '.join(print_[:16] for print_ in there) or 'none'}"
+        raise RefusedError(f"partition {partition} has no key {given[:64]}", code=Code.NOT_FOUND, hint=hint)
+    known = earlier.fetch(desk)
+    known.check_name(order.profile, fingerprint)
+    found = known.find(order.profile, fingerprint) or ceremony.take_up_key(settings, order, fingerprint)
+    check_public_key(PublicKey(found.public_key), order.algorithm, desk.draft.all(KeyProfile))
+    if (found.algorithm, found.image_format or "") != (order.algorithm, order.image_format or ""):
+        raise RefusedError(
+            f"key {found.id} is for {found.algorithm} and {found.image_format or 'any format'}",
+            code=Code.CONFLICT,
+            hint=f"--algorithm {found.algorithm}" + (f" --format {found.image_format}" if found.image_format else ""),
+        )
+    return found
 
 
 def _check_format(name: str) -> None:

@@ -24,7 +24,7 @@ from sealwright.core.errors import Code, FormatError, RefusedError
 from sealwright.policy.documents import Policy, RestrictionKind, Root
 from sealwright.policy.fold import open_policy
 from sealwright.policy.roots import open_next_root
-from sealwright.policy.sections import load_complete
+from sealwright.policy.sections import load_complete, parse_section
 from sealwright.policy.signatures import Namespace, who_signed
 from sealwright.service.messages import (
     Applied,
@@ -60,6 +60,10 @@ class Desk:
         """What the draft changes about one section."""
         return next((d for d in self.changes if (d.kind, d.id) == (kind, section_id)), None)
 
+    def has(self, kind: str, section_id: str) -> bool:
+        """Whether the draft has a section."""
+        return any((s.type, s.id) == (kind, section_id) for s in map(parse_section, self.draft.sections))
+
     def check(self) -> list[str]:
         """Compile the draft as signer and server will, and say what else is odd about it."""
         now = int(time.time())
@@ -68,7 +72,8 @@ class Desk:
         return notes_on(sections, self.in_force.revocations)
 
     def save(self) -> None:
-        """Keep the draft."""
+        """Keep the draft; what says again what is in force is taken over from there, with its salt."""
+        self.draft.take_over(self.in_force.sections)
         path = connection.draft_path()
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.draft.save(path)

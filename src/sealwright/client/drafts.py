@@ -3,7 +3,7 @@
 An unchanged section keeps its exact bytes and salt, so that votes waiting under its rules stay valid.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
@@ -68,6 +68,14 @@ class Draft:
         """Take a section out; ``RefusedError`` (``not-found``) when it is not there."""
         if self._sections.pop((kind, section_id), None) is None:
             raise RefusedError(f"the draft has no {kind} {section_id}", code=Code.NOT_FOUND)
+
+    def take_over(self, in_force: Iterable[bytes]) -> None:
+        """Take the exact bytes of what is in force for each section that says the same: the votes stay valid."""
+        for data in in_force:
+            section = parse_section(data)
+            mine = self._sections.get((section.type, section.id))
+            if mine is not None and replace(mine[1], salt=section.salt) == section:
+                self._sections[section.type, section.id] = data, section
 
     @property
     def sections(self) -> tuple[bytes, ...]:

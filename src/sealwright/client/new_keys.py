@@ -55,7 +55,7 @@ def check_new(key: WantedKey, draft: Draft, revocations: Revocations) -> None:
         raise RefusedError(
             f"there is a key {key.profile} already",
             code=Code.CONFLICT,
-            hint="choose another name; keys are never replaced",
+            hint=f"choose another name; keys are never replaced; `sealwright key show {key.profile}` shows it",
         )
     check_usable(key, draft, revocations)
 

@@ -6,6 +6,7 @@ from sealwright.client.drafts import Draft
 from sealwright.client.new_keys import check_usable, revoked_name, wanted
 from sealwright.client.revocations import Revocations
 from sealwright.client.standing import InForce
+from sealwright.core.errors import Code, RefusedError
 from sealwright.policy.documents import KeyProfile, Person, Pipeline, Scope, State
 from sealwright.policy.sections import Sections, parse_section
 from sealwright.policy.signatures import fingerprint
@@ -17,7 +18,13 @@ def check_additions(draft: Draft, in_force: InForce) -> None:
     revocations = in_force.revocations
     for profile in draft.all(KeyProfile):
         before = old.get((profile.type, profile.id))
-        if not isinstance(before, KeyProfile) or before.public_key != profile.public_key:
+        if isinstance(before, KeyProfile) and before.public_key != profile.public_key:
+            raise RefusedError(
+                f"key {profile.id} would be another key than in force",
+                code=Code.CONFLICT,
+                hint="keys are never replaced: choose another name for the new one",
+            )
+        if before is None:
             check_usable(wanted(profile), draft, revocations)
     holders: list[Person | Pipeline] = [*draft.all(Person), *draft.all(Pipeline)]
     for holder in holders:

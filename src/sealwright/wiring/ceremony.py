@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from sealwright.core.errors import ConfigurationError
+from sealwright.core.errors import Code, ConfigurationError, RefusedError
 from sealwright.core.keys import Algorithm
 from sealwright.keystores.hss_lms_keys import check_parameters
 from sealwright.keystores.interface import Ceremony, CertificateTemplate, CreatedKey, Grade, check_size
@@ -98,14 +98,38 @@ def keystore_setting(text: str, *, pin: str = "", so_pin: str = "") -> KeystoreS
 
 def create_key(configuration: Configuration, order: KeyOrder) -> KeyProfile:
     """Make a key in its partition and return its profile for the policy."""
-    now = datetime.now(UTC)
-    template = CertificateTemplate(
-        common_name=order.profile[-MAX_COMMON_NAME:],
-        not_before=now - timedelta(minutes=5),
-        not_after=now + timedelta(days=CERTIFICATE_DAYS),
-    )
     with _opened(configuration, partition_name(order.profile)) as ceremony:
-        created = ceremony.create_key(order.profile, order.algorithm, order.size_bits, template, order.parameters)
+        for listed in ceremony.list_keys():
+            if listed.label == order.profile:
+                raise RefusedError(
+                    f"the partition holds a key {order.profile} already, {listed.public_key.fingerprint[:16]}",
+                    code=Code.CONFLICT,
+                    hint=f"--existing {listed.public_key.fingerprint[:16]} takes it up again; "
+                    "a new key needs another name",
+                )
+        created = ceremony.create_key(
+            order.profile, order.algorithm, order.size_bits, _template(order), order.parameters
+        )
+    return _profile(order, created, "generated")
+
+
+def fingerprints(configuration: Configuration, profile: str) -> tuple[str, ...]:
+    """Return the fingerprints of all keys in the partition of a profile's product and environment."""
+    with _opened(configuration, partition_name(profile)) as ceremony:
+        return tuple(listed.public_key.fingerprint for listed in ceremony.list_keys())
+
+
+def take_up_key(configuration: Configuration, order: KeyOrder, fingerprint: str) -> KeyProfile:
+    """Return the profile of a key that ``create_key`` made under this name and that no policy ever named."""
+    with _opened(configuration, partition_name(order.profile)) as ceremony:
+        labels = [listed.label for listed in ceremony.list_keys() if listed.public_key.fingerprint == fingerprint]
+        if labels != [order.profile]:
+            raise RefusedError(
+                f"key {fingerprint[:16]} was made as {', '.join(labels) or 'nothing'}, not as {order.profile}",
+                code=Code.CONFLICT,
+                hint="a key keeps its name",
+            )
+        created = ceremony.take_up(order.profile, order.algorithm, _template(order))
     return _profile(order, created, "generated")
 
 
@@ -161,6 +185,15 @@ def split_profile(profile: str) -> tuple[str, str, str]:
             hint="PRODUCT/ENVIRONMENT/NAME, such as router/production/2026",
         )
     return parts[0], parts[1], parts[2]
+
+
+def _template(order: KeyOrder) -> CertificateTemplate:
+    now = datetime.now(UTC)
+    return CertificateTemplate(
+        common_name=order.profile[-MAX_COMMON_NAME:],
+        not_before=now - timedelta(minutes=5),
+        not_after=now + timedelta(days=CERTIFICATE_DAYS),
+    )
 
 
 @contextmanager

@@ -52,5 +52,5 @@ ROUTES = (
           query=(Query("old", "size, 0 by default"), Query("new", "size, the newest by default"))),
     Route(method="GET", path="/v1/impact", handler=get_impact, summary="What a key signed", answer=impact.Impact,
           query=(Query("key", "key profile or fingerprint", is_number=False),
-                 Query("since", "only requests created from this time on"))),
+                 Query("since", "only what was signed from this time on"))),
 )  # fmt: skip
