@@ -51,6 +51,7 @@ class Code(StrEnum):
     RELEASE_TOO_LATE = "release-too-late"
     CLOCK_UNTRUSTED = "clock-untrusted"
     STATE_EXHAUSTED = "state-exhausted"
+    CANARY_FAILED = "canary-failed"
     NOT_AUTHENTICATED = "not-authenticated"
     NOT_PERMITTED = "not-permitted"
     CONFLICT = "conflict"

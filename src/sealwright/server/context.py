@@ -1,6 +1,7 @@
 """What every route works with: the use cases of one server, and who waits for which request."""
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from sealwright.service.desk import Desk
@@ -60,3 +61,5 @@ class Context:
     images: Blobs
     clock: Clock
     waiters: Waiters
+    key_trouble: Callable[[], str] = str
+    """What the signer says of keys that it refuses to use; nothing where all are well, or it is elsewhere."""

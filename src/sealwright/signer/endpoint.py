@@ -14,6 +14,7 @@ from pathlib import Path
 
 from sealwright.core import canonical, records
 from sealwright.core.errors import Code, ConfigurationError, FormatError, SealwrightError
+from sealwright.signer.canary import ActiveKey
 from sealwright.signer.engine import Engine
 from sealwright.signer.protocol import LENGTH_BYTES, MAX_FRAME_BYTES, Round, frame, frame_length
 
@@ -50,6 +51,11 @@ class Endpoint:
         """Stop accepting."""
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
+
+    def active_keys(self) -> list[ActiveKey]:
+        """Ask the engine between two rounds which keys may sign."""
+        with self._lock:
+            return self._engine.active_keys()
 
     def _talk(self, connection: socket.socket) -> None:
         with connection:

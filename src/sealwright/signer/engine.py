@@ -23,10 +23,13 @@ from sealwright.policy.documents import (
     KeyProfile,
     Outcome,
     OutcomeSlot,
+    RestrictionKind,
     Session,
+    State,
 )
 from sealwright.policy.fold import REMEMBERED_INTENTS
 from sealwright.signer.blocks import Blocks, counts
+from sealwright.signer.canary import ActiveKey
 from sealwright.signer.follower import Follower
 from sealwright.signer.ports import Entropy, Partition, SigningTask
 from sealwright.signer.protocol import Refusal, Released, Round, RoundResult, Signed, SignOrder
@@ -84,6 +87,19 @@ class Engine:
         if self._blocks.wanted:
             self._renew()
         return self._result(signed=signed, released=released)
+
+    def active_keys(self) -> list[ActiveKey]:
+        """Return the keys that the policy in force lets sign, of the partitions held here."""
+        follower = self._follower
+        if not follower.is_current or follower.state.policy is None or follower.needs_policy:
+            return []
+        standing = follower.standing()
+        revoked = standing.restrictions.by_kind[RestrictionKind.REVOKE_KEY_PROFILE]
+        return [
+            ActiveKey(profile.partition, _public_key(profile.public_key), profile.algorithm)
+            for profile in standing.sections.all(KeyProfile)
+            if profile.state is State.ACTIVE and profile.id not in revoked and profile.partition in self._partitions
+        ]
 
     def _result(
         self,

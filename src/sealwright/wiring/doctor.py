@@ -21,8 +21,10 @@ from cryptography import x509
 
 from sealwright.core.errors import SealwrightError
 from sealwright.policy.documents import DAY_SECONDS, MAX_CLOCK_SKEW_SECONDS
+from sealwright.signer.canary import INTERVAL_SECONDS
 from sealwright.signer.heads import peek
 from sealwright.storage import log_guard
+from sealwright.wiring.canaries import read_conditions
 from sealwright.wiring.configuration import FILE_NAME, Configuration
 
 LEAST_FREE_BYTES, FEW_FREE_BYTES = 100 << 20, 2 << 30
@@ -158,6 +160,27 @@ def check_processes(configuration: Configuration) -> Iterator[Finding]:
         yield problem(
             "server", f"{configuration.url} does not answer: {why}", "start it; its own output says why it ended"
         )
+
+
+def check_canaries(configuration: Configuration) -> Iterator[Finding]:
+    """Each key signs a canary again and again while the signer runs."""
+    if not peek(configuration.signer_head)[1]:
+        return
+    conditions = read_conditions(configuration)
+    if conditions is None:
+        yield note("canaries", "the signer has said nothing of its keys yet")
+        return
+    for one in conditions.keys:
+        if one.failure is not None:
+            yield problem(
+                "canaries",
+                f"key {one.key[:16]} in partition {one.partition} is refused: {one.failure}",
+                "see to its keystore; the signer tries it again by itself, and stop using a token that signs wrongly",
+            )
+    if int(time.time()) - conditions.time > 2 * INTERVAL_SECONDS:
+        yield warning("canaries", "none was looked at for twenty minutes", "restart the signer")
+    elif not any(one.failure for one in conditions.keys):
+        yield fine("canaries", f"{len(conditions.keys)} keys sign and verify; stateful keys are not asked")
 
 
 def _server_runs(configuration: Configuration) -> bool:

@@ -31,6 +31,7 @@ from sealwright.storage.blobs import Blobs
 from sealwright.storage.documents import Documents
 from sealwright.storage.log import LogStore
 from sealwright.wiring import configuration as settings
+from sealwright.wiring.canaries import failing
 from sealwright.wiring.configuration import Configuration
 from sealwright.wiring.private_keys import check_named_keys, read_note_signer
 from sealwright.wiring.readiness import say_ready
@@ -78,6 +79,7 @@ def build(configuration: Configuration, undo: ExitStack) -> Context:
         images=images,
         clock=clock,
         waiters=waiters,
+        key_trouble=lambda: "; ".join(f"key {c.key[:16]}: {c.failure}" for c in failing(configuration)[:8]),
     )
 
 

@@ -4,6 +4,8 @@ import ctypes
 import os
 import resource
 import signal
+import sys
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
@@ -14,17 +16,21 @@ from sealwright.keystores.numbers import Block
 from sealwright.keystores.secrets import read_secret
 from sealwright.keystores.worker_client import TIMEOUT_SECONDS, Worker
 from sealwright.outside import SystemClock, SystemEntropy
+from sealwright.signer.canary import Canaries
 from sealwright.signer.endpoint import Endpoint
 from sealwright.signer.engine import Engine
 from sealwright.signer.follower import Follower
 from sealwright.signer.heads import FileHeadStore
 from sealwright.signer.ports import Head, Partition, SigningTask
 from sealwright.wiring import configuration as settings
+from sealwright.wiring.canaries import write_conditions
 from sealwright.wiring.configuration import Configuration, PartitionSetting
 from sealwright.wiring.private_keys import read_ed25519
 from sealwright.wiring.readiness import say_ready
 
 PR_SET_DUMPABLE = 4
+LOOK_SECONDS = 5.0
+"""How often it is looked whose canary is due."""
 
 
 class WorkerPartition:
@@ -100,6 +106,7 @@ def run(folder: Path) -> None:
     forbid_dumps()
     configuration = settings.load(folder)
     partitions = Partitions(folder)
+    canaries = Canaries(partitions, SystemClock(), lambda found: write_conditions(configuration, found))
     engine = Engine(
         signer_id=configuration.signer_id,
         identity=read_ed25519(configuration.signer_identity, "signer.identity"),
@@ -109,7 +116,7 @@ def run(folder: Path) -> None:
             heads=FileHeadStore(configuration.signer_head),
             clock=SystemClock(),
         ),
-        partitions=partitions,
+        partitions=canaries,
         entropy=SystemEntropy(),
     )
     user = configuration.signer_user
@@ -123,11 +130,23 @@ def run(folder: Path) -> None:
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
+    ended = threading.Event()
+    threading.Thread(target=_sing, args=(canaries, endpoint, ended), name="canaries", daemon=True).start()
     try:
         say_ready()
         endpoint.serve()
     finally:
+        ended.set()
         partitions.close()
+
+
+def _sing(canaries: Canaries, endpoint: Endpoint, ended: threading.Event) -> None:
+    """Look again and again whose canary is due."""
+    while not ended.wait(LOOK_SECONDS):
+        try:
+            canaries.sing(endpoint.active_keys())
+        except SealwrightError as e:
+            sys.stderr.write(f"sealwright: signer: canaries: {e.message}\n")
 
 
 def forbid_dumps() -> None:

@@ -23,6 +23,8 @@ async def log_in(call: Call) -> LoginAnswer:
 async def status(call: Call) -> Health:
     """What the server has to say of itself to members."""
     trouble = call.context.pump.trouble
+    if trouble is None and (ill := call.context.key_trouble()):
+        return Health(status="degraded", detail=ill)
     if trouble is None:
         return Health(status="ok", detail=f"log size {call.context.ledger.state.size}")
     return Health(status="not signing", detail=f"{trouble.code}: {trouble.message}")
