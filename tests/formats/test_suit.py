@@ -433,7 +433,7 @@ def test_an_envelope_that_is_not_deterministic_cbor_is_refused(data: bytes, reas
         (b"\x9b" + b"\x00\x00\x00\xff" * 2, "announces"),
         (b"\xa1\x01\xf9\x00\x00", "floating-point"),
         (b"\xa2\x01\x01\x01\x01", "key twice"),
-        (b"\xa1\xa0\x01", "map or tag as key"),
+        (b"\xa1\xa0\x01", "key that is no number, string or list"),
         (b"\xa1\x01\x02", "manifest version 2"),
         (b"\xa1\x01\xf5", "manifest version True"),
         (b"\xa1\x01\x01", "no sequence number"),

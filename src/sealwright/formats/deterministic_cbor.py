@@ -130,10 +130,10 @@ def check_order(last: bytes, key: bytes, *, at: int) -> None:
 def _hashable(key: Any, at: int) -> Any:
     if isinstance(key, list):
         return tuple(_hashable(part, at) for part in key)
-    if isinstance(key, dict | Tagged):
-        raise FormatError("CBOR map has a map or tag as key", at=at)
-    # False and 0 are one key to Python, and two to CBOR.
-    return key if not isinstance(key, bool) else ("simple", key)
+    # False and 0 are one key to Python, and two to CBOR: neither hides the other if there is none of them.
+    if isinstance(key, dict | Tagged | bool) or key is None:
+        raise FormatError("CBOR map has a key that is no number, string or list of them", at=at)
+    return key
 
 
 def encode_head(major: int, argument: int) -> bytes:
