@@ -53,3 +53,20 @@ def test_a_template_without_its_image_is_refused_and_leaves_nothing(
     template.write_text("{}")
     assert main(command) == 65
     assert sorted(template.parent.iterdir()) == before
+
+
+def test_against_the_release_before_it_tells_what_changed(template: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    old, new = template.with_name("old.suit"), template.with_name("new.suit")
+    assert main(["suit", "build", str(template), "-o", str(old)]) == 0
+    value = json.loads(template.read_text())
+    del value["components"][0]["invoke"]
+    template.write_text(json.dumps(value | {"sequence_number": 8}))
+    template.with_name("fw.bin").write_bytes(b"other firmware")
+    assert main(["suit", "build", str(template), "-o", str(new)]) == 0
+    capsys.readouterr()
+    assert main(["inspect", str(new), "--against", str(old), "--json"]) == 0
+    changes = {c["label"]: (c["before"], c["after"]) for c in json.loads(capsys.readouterr().out)["against"]["changes"]}
+    assert changes["Sequence number"] == ("7", "8")
+    assert changes["shared-sequence 1 image-size"] == ("8000 bytes", "14 bytes")
+    assert changes["invoke 1"] == ("directive invoke (reporting 2)", None)
+    assert "shared-sequence 1 vendor-id" not in changes
