@@ -110,6 +110,14 @@ def more_policy(live: Live) -> None:
                 controllers=("dan",), roles=("developer",), state=d.State.ACTIVE,
             )
         )  # fmt: skip
+        live.identities["eve"] = make_identity(live.folder / "people" / "eve")
+        draft.put(
+            d.Person(
+                type="person", format=1, salt="00" * 16, id="eve",
+                authenticators=(d.Authenticator(key=ssh.public_key(live.identities["eve"]).line()),),
+                roles=("developer",), state=d.State.ACTIVE,
+            )
+        )  # fmt: skip
         head = draft.head(document_digest("root", NO_INSTANCE, answer.roots[-1].document), now=int(time.time()))
         signed = sign_document(head, instance=settings.instance, identity=live.identities["root-a"], signer="root-a")
         body = ProposeBody(kind="policy", signed=signed, sections=draft.sections)

@@ -62,7 +62,7 @@ def digest_of(answer: RequestAnswer, instance: str) -> str:
     return document_digest("request", instance, answer.request.document)
 
 
-LOOKING = ("show {}", "check {} {image}", "approve {} --yes", "approve {} {image} --yes", "reject {} --yes")
+LOOKING = ("show {}", "check {} {image}", "approve {} --yes", "approve {} {image} --yes", "reject {} --reason x --yes")
 
 
 @pytest.mark.parametrize("command", LOOKING)
@@ -254,7 +254,7 @@ def test_a_veto_or_cancellation_is_not_called_done_without_its_proof(terminal, i
     )
     honest = Api.post
     for change in lies:
-        for person, command in (("ben", ("reject", "--yes")), ("ada", ("cancel", "--reason", "x"))):
+        for person, command in (("ben", ("reject", "--reason", "x", "--yes")), ("ada", ("cancel", "--reason", "x"))):
             terminal.patch.setattr(Api, "post", honest)
             request = terminal.sign(image)
             lie(Logged, change)
@@ -267,8 +267,8 @@ def test_another_veto_than_mine_is_not_called_mine(terminal, image, lie):
     first, second = terminal.sign(image), terminal.sign(image)
     kept: list[Logged] = []
     lie(Logged, lambda answer: kept.append(answer) or kept[0])
-    terminal.good("ben", "request", "reject", first)
-    said = terminal.run("ben", "request", "reject", second)
+    terminal.good("ben", "request", "reject", first, "--reason", "x")
+    said = terminal.run("ben", "request", "reject", second, "--reason", "x")
     assert said.code == DIFFERENT
     assert "the server logged something else" in said.err
 

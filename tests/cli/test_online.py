@@ -108,7 +108,7 @@ def test_a_server_that_does_not_answer_is_unavailable(terminal, live):
     "command",
     [
         "sign fw.bin --product router --release 1", "request list", "request show r-0123456789abcdef",
-        "request check fw.bin", "request approve r-0123456789abcdef", "request reject r-0123456789abcdef",
+        "request check fw.bin", "request approve r-0123456789abcdef", "request reject r-0123456789abcdef --reason x",
         "request cancel r-0123456789abcdef --reason x", "request fetch r-0123456789abcdef fw.bin",
         "impact --key a", "log head", "log show 0", "log verify", "log proof 0",
     ],
@@ -534,7 +534,7 @@ def test_fetching_needs_the_image_that_was_signed(terminal, image, tmp_path):
 
 def test_unknown_requests_are_not_found(terminal, image):
     for command in (
-        ("show", "r-0123456789abcdef"), ("check", "r-0123456789abcdef", image), ("reject", "f" * 64),
+        ("show", "r-0123456789abcdef"), ("check", "r-0123456789abcdef", image), ("reject", "f" * 64, "--reason", "x"),
         ("approve", "r-0123456789abcdef"), ("fetch", "r-0123456789abcdef", image), ("check", image),
         ("cancel", "r-0123456789abcdef", "--reason", "x"),
     ):  # fmt: skip
@@ -652,13 +652,16 @@ def test_check_refuses_another_image(terminal, image, tmp_path):
 def test_a_vote_shows_what_it_signs_and_says_recomputed_only_with_the_image(terminal, image):
     request = terminal.sign(image)
     said = terminal.good("ben", "request", "approve", request)
-    assert '"checked":"displayed","decision":"approve"' in said.out
+    for line in ("checked   displayed", "decision  approve", "person    ben", "salt      "):
+        assert line in said.out
+    assert said.out.count("2 approvals") == 2  # what is needed, and how many there are
+    assert "1 of 2 approvals: ben" in said.err
     assert "signature verified" in said.out
     said = terminal.run("ben", "request", "approve", request)
     assert said.code == REFUSED
     assert "you approved" in said.err
     said = terminal.good("ben", "request", "approve", request, image)
-    assert '"checked":"recomputed"' in said.out
+    assert "checked   recomputed" in said.out
     assert terminal.run("ben", "request", "approve", image).code == REFUSED
     shown = terminal.good("ben", "request", "show", request, "--json").json
     assert "1 of 2" in shown["missing"]
@@ -693,25 +696,29 @@ def test_at_a_terminal_people_are_asked(terminal, image, answer, code, monkeypat
     said = terminal.run("ben", "request", "approve", request)
     assert said.code == code
     assert f"approve request {request}?" in said.err
+    assert ("nothing was signed" in said.err) is (code != 0)
+    assert "interrupted" not in said.err
     votes = terminal.good("ben", "request", "show", request, "--json").json["votes"]
     assert len(votes) == (code == 0)
 
 
 def test_a_veto_is_done_once_it_is_proven_and_ends_the_request(terminal, image):
     request = terminal.sign(image)
-    said = terminal.good("ben", "request", "reject", request, "--json").json
+    said = terminal.good("ben", "request", "reject", request, "--reason", "wrong build", "--json").json
     assert said["proven"] is True
     entry = terminal.good("dan", "log", "show", said["log_index"], "--json").json
     assert (entry["kind"], entry["entry"]["person"]) == ("veto", "ben")
+    assert entry["restriction"]["reason"] == "wrong build"
+    assert "wrong build" in terminal.good("dan", "log", "show", said["log_index"]).out
     for person, command in (
-        ("cleo", ("approve", request, image)), ("cleo", ("reject", request)),
+        ("cleo", ("approve", request, image)), ("cleo", ("reject", request, "--reason", "x")),
         ("ada", ("cancel", request, "--reason", "x")), ("root-a", ("cancel", request, "--reason", "x")),
     ):  # fmt: skip
         said = terminal.run(person, "request", *command)
         assert said.code == REFUSED
         assert f"request {request} is rejected already" in said.err
     own = terminal.sign(image)
-    said = terminal.run("ada", "request", "reject", own)
+    said = terminal.run("ada", "request", "reject", own, "--reason", "x")
     assert said.code == REFUSED
     assert "`sealwright request cancel`" in said.err
 

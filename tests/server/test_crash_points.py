@@ -107,7 +107,7 @@ class Case:
                 new_vote(
                     request, instance=live.configuration.instance, rules=rules_of(request, standing)[2],
                     decision=dan if person == "dan" else d.Decision.APPROVE, person=person, now=now,
-                    entropy=os.urandom,
+                    entropy=os.urandom, reason="wrong build" if (person, dan) == ("dan", d.Decision.REJECT) else "",
                 ),
                 person,
             )

@@ -5,6 +5,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -202,6 +203,27 @@ class Live:
             api.post(Applied, "/v1/apply", ApplyBody(proposals=(made.digest,)))
         return self
 
+    def change_policy(self, change: Callable[[Draft], None]) -> None:
+        """Log a policy that differs by ``change`` from the one in force."""
+        with self.api("root-a") as api:
+            answer = api.get(PolicyAnswer, "/v1/policy")
+            assert answer.policy is not None
+            draft = Draft(
+                instance=self.configuration.instance,
+                base_version=records.parse(d.Policy, answer.policy.document).version,
+                sections=answer.sections,
+                entropy=os.urandom,
+            )
+            change(draft)
+            head = draft.head(document_digest("root", NO_INSTANCE, answer.roots[-1].document), now=int(time.time()))
+            signed = sign_document(
+                head, instance=self.configuration.instance, identity=self.identities["root-a"], signer="root-a"
+            )
+            body = ProposeBody(kind="policy", signed=signed, sections=draft.sections)
+            api.post(
+                Applied, "/v1/apply", ApplyBody(proposals=(api.post(ProposalAnswer, "/v1/proposals", body).digest,))
+            )
+
     def submission(
         self, person: str = "ada", image: bytes = b"firmware", **changes: Any
     ) -> tuple[d.Request, SubmitBody]:
@@ -230,13 +252,15 @@ class Live:
             api.upload(MemorySource(image), request.artifacts[0].sha256)
             return request, api.post(Result, "/v1/requests", body)
 
-    def ballot(self, request: d.Request, person: str, decision: d.Decision = d.Decision.APPROVE) -> VoteBody:
+    def ballot(
+        self, request: d.Request, person: str, decision: d.Decision = d.Decision.APPROVE, reason: str = "wrong build"
+    ) -> VoteBody:
         """Compose and sign a vote of ``person``."""
         with self.api(person) as api:
             _, _, rules = rules_of(request, needed(fetch(api, self.trust)))
         vote = new_vote(
             request, instance=self.configuration.instance, rules=rules, decision=decision, person=person,
-            now=int(time.time()), entropy=os.urandom,
+            now=int(time.time()), entropy=os.urandom, reason=reason if decision is d.Decision.REJECT else "",
         )  # fmt: skip
         instance, identity = self.configuration.instance, self.identities[person]
         return VoteBody(vote=sign_document(vote, instance=instance, identity=identity, signer=person))

@@ -18,6 +18,7 @@ from sealwright.cli.output import (
     EX_USAGE,
     INTERNAL,
     PROGRAM,
+    DeclinedError,
     EndedError,
     UsageError,
     error_json,
@@ -90,6 +91,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(wants_json, error_json(e), e.message, e.hint)
     except EndedError as e:
         return _fail(wants_json, error_json(e.error), e.error.message, e.error.hint, e.value)
+    except DeclinedError:
+        return INTERRUPTED
     except KeyboardInterrupt:
         show_error("interrupted", "what was submitted stays: `sealwright request list` shows it")
         return INTERRUPTED

@@ -19,6 +19,7 @@ from sealwright.evidence.bundle import EVIDENCE_SUFFIX
 from sealwright.evidence.verify import VerifiedEvidence
 from sealwright.formats import FORMATS
 from sealwright.formats.interface import Inspection
+from sealwright.policy.counting import why_not
 from sealwright.policy.documents import Environment, KeySet
 
 
@@ -102,12 +103,19 @@ def _changes(old: Path, format_name: str | None, new: Inspected) -> tuple[Change
 def _show_verified(image: Path, checked: VerifiedFile) -> None:
     verified = checked.verified
     request = verified.approved.request
-    approvals = [f"{b.vote.person} ({b.vote.checked})" for b in verified.approved.ballots]
+    scope = verified.approved.scope
+    idle = {b.digest: why for b in verified.approved.ballots if (why := why_not(b, scope))}
+    approvals = [f"{b.vote.person} ({b.vote.checked})" for b in verified.approved.ballots if b.digest not in idle]
     rows = [
         ("product", f"{request.product} {request.release}"),
         ("environment", request.environment),
         ("requested by", request.requester),
         ("approved by", ", ".join(approvals) or "nobody: the rules ask for no approval"),
+    ]
+    rows += [
+        ("does not count", f"a vote of {b.vote.person}: {idle[b.digest]}")
+        for b in verified.approved.ballots
+        if b.digest in idle
     ]
     for profile in dict.fromkeys(verified.signing_keys):
         rows.append(("signed by key", f"{profile.id}, {profile.algorithm}, {profile.grade} key"))
@@ -148,7 +156,16 @@ def _verified_json(image: Path, checked: VerifiedFile) -> dict[str, Any]:
         "environment": request.environment,
         "request": {"id": request.id, "digest": verified.approved.request_digest},
         "requester": request.requester,
-        "approvals": [{"person": b.vote.person, "checked": b.vote.checked} for b in verified.approved.ballots],
+        "approvals": [
+            {"person": b.vote.person, "checked": b.vote.checked}
+            for b in verified.approved.ballots
+            if not why_not(b, verified.approved.scope)
+        ],
+        "not_counted": [
+            {"person": b.vote.person, "checked": b.vote.checked, "why": why}
+            for b in verified.approved.ballots
+            if (why := why_not(b, verified.approved.scope))
+        ],
         "keys": [
             {
                 "profile": profile.id,

@@ -32,6 +32,10 @@ class EndedError(Exception):
         self.error, self.value = error, value
 
 
+class DeclinedError(Exception):
+    """Somebody was asked and said no: nothing was done, and that was said."""
+
+
 def plain(text: str) -> str:
     """Return one line without anything that a terminal could take for a command or draw in a misleading way."""
     return "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in text)

@@ -6,15 +6,18 @@ from typing import Any
 from sealwright.cli.output import counted, iso, show, show_table, utc
 from sealwright.client.request_view import Cast, RequestView
 from sealwright.core import records
+from sealwright.core.errors import Code
 from sealwright.policy.authorise import TIME_OPTIONS
-from sealwright.policy.documents import Artifact, QuorumGroup
+from sealwright.policy.documents import Artifact, QuorumGroup, Vote
 
 
 def show_request(view: RequestView) -> None:
     """Print one request."""
     request, status = view.request, view.status
     show(f"request {request.id}")
-    state = f"{status.state}: {status.detail}" if status.detail else status.state
+    # That votes are missing is said below, from the votes themselves.
+    is_waiting = status.detail.startswith(Code.QUORUM_NOT_MET)
+    state = f"{status.state}: {status.detail}" if status.detail and not is_waiting else status.state
     rows = [
         ("state", f"{state} (says the server)"),
         ("product", f"{request.product} {request.release}"),
@@ -26,7 +29,7 @@ def show_request(view: RequestView) -> None:
     rows += [(f"claim {claim.name}", claim.value) for claim in request.claims]
     if view.rules is not None:
         rows += [("needs", "; ".join(map(_spell, view.rules.scope.quorum)) or "no approval")]
-        rows += [("approvals", view.progress or "enough")]
+        rows += [("approvals", view.progress)] if view.progress else []
     if view.refusal is not None:
         rows += [("refused", view.refusal.message)]
     rows += [("digest", view.digest)]
@@ -65,12 +68,23 @@ def _spell_option(name: str, value: object) -> str:
             return f"{value} ({datetime.fromtimestamp(value, UTC):%Y-%m-%d %H:%M:%S} UTC)"
         except (ValueError, OverflowError, OSError):
             pass  # whoever wrote it wrote nonsense: shown as it is
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or "none"
     return str(value)
 
 
 def _spell_vote(cast: Cast) -> str:
-    said = f"{cast.vote.decision}, {cast.vote.checked}, {utc(cast.vote.time)}"
-    return said if cast.ballot else f"{said}; does not count: {cast.why}"
+    vote = cast.vote
+    said = f"{vote.decision}, {vote.checked}, {utc(vote.time)}" + (f", because: {vote.reason}" if vote.reason else "")
+    return said if cast.counts else f"{said}; does not count: {cast.why}"
+
+
+def vote_rows(vote: Vote) -> list[tuple[str, str]]:
+    """Return every member of a vote: together they are exactly the canonical document that is signed."""
+    spelt = {"time": f"{vote.time} ({utc(vote.time)})", "reports": ", ".join(vote.reports) or "none"}
+    return [(name, spelt.get(name, str(value))) for name, value in sorted(records.dump(vote).items())]
 
 
 def _spell(group: QuorumGroup) -> str:
@@ -102,7 +116,8 @@ def request_json(view: RequestView) -> dict[str, Any]:
                 "decision": cast.vote.decision,
                 "checked": cast.vote.checked,
                 "time": iso(cast.vote.time),
-                "counts": cast.ballot is not None,
+                "reason": cast.vote.reason or "",
+                "counts": cast.counts,
                 "why_not": cast.why,
             }
             for cast in view.votes

@@ -11,8 +11,19 @@ from typing import Annotated, Any
 import typer
 
 from sealwright.cli.deliveries import OUTPUT_HELP, delivered_json, ending, resume_command, show_delivered
-from sealwright.cli.output import UsageError, counted, iso, note, show, show_columns, show_json, show_table, utc
-from sealwright.cli.request_text import request_json, show_request
+from sealwright.cli.output import (
+    DeclinedError,
+    UsageError,
+    counted,
+    iso,
+    note,
+    show,
+    show_columns,
+    show_json,
+    show_table,
+    utc,
+)
+from sealwright.cli.request_text import request_json, show_request, vote_rows
 from sealwright.cli.typed import noun
 from sealwright.client import approving, delivery, request_view, settings, signing
 from sealwright.client.api import Api
@@ -82,9 +93,15 @@ def _listed_row(one: Listed, me: str) -> tuple[str, ...]:
         status.environment,
         f"{first} and {counted(others, 'other')}" if others > 0 else first,
         status.requester,
-        ", ".join("you" if person == me else person for person in one.voters) or "nobody",
+        _spell_voters(one, me),
         utc(status.created),
     )
+
+
+def _spell_voters(one: Listed, me: str) -> str:
+    approved = [person for person in one.voters if person not in one.vetoed_by]
+    said = [(person, "") for person in approved] + [(person, " (veto)") for person in one.vetoed_by]
+    return ", ".join(("you" if person == me else person) + how for person, how in said) or "nobody"
 
 
 def _listed_json(one: Listed, me: str) -> dict[str, Any]:
@@ -95,7 +112,8 @@ def _listed_json(one: Listed, me: str) -> dict[str, Any]:
         "expires": iso(status.expires),
         "images": list(one.images),
         "voters": list(one.voters),
-        "you_voted": me in one.voters,
+        "vetoed_by": list(one.vetoed_by),
+        "you_voted": me in (*one.voters, *one.vetoed_by),
     }
 
 
@@ -116,7 +134,7 @@ def show_one(name: Id, json: Json = False) -> None:
 
 @request.command()
 def check(words: Words, json: Json = False) -> None:
-    """Rebuild every slot of a request from your own copy of its images.
+    """Rebuild every slot of a request from your own copy of its images, and say what is in them.
 
     Without ID the open request for these images is looked for. Fails on any difference.
     """
@@ -147,19 +165,18 @@ def approve(
         vote = approving.compose_vote(table.settings, table.view, person, Decision.APPROVE, checkup)
         _confirm(table.view, checkup, vote, yes=yes, json=json)
         status = approving.approve(table.settings, table.api, table.view, vote)
-        if not approving.counts_towards(table.view, person):
-            note("your roles are not among those whose approvals this product needs")
+        progress = "" if json else request_view.look(table.settings, table.api, table.view.digest).progress
     if json:
         show_json({"id": status.id, "vote": records.dump(vote), "state": status.state, "detail": status.detail})
     else:
         show(f"approved: {status.id} ({vote.checked})")
-        note(f"state: {status.state}{f': {status.detail}' if status.detail else ''}")
+        note(f"{progress}; the server says {status.state}" if progress else f"the server says {status.state}")
 
 
 @request.command()
 def reject(
     name: Id,
-    reason: Annotated[str, typer.Option(help="why; part of the signed vote")] = "",
+    reason: Annotated[str, typer.Option(help="why; part of the signed vote, and shown to everybody")],
     yes: Yes = False,
     json: Json = False,
 ) -> None:
@@ -168,6 +185,7 @@ def reject(
     Done once the log proves it.
     At a terminal you are asked before you sign; without one, as in a script, the command itself is the answer.
     """
+    _check_reason(reason)
     with _table([name]) as table:
         vote = approving.compose_vote(table.settings, table.view, table.api.who(), Decision.REJECT, reason=reason)
         _confirm(table.view, None, vote, yes=yes, json=json)
@@ -180,6 +198,7 @@ def cancel(
     name: Id, reason: Annotated[str, typer.Option(help="why; kept with the signed document")], json: Json = False
 ) -> None:
     """Withdraw one's own request; done once the log proves it."""
+    _check_reason(reason)
     with _table([name]) as table:
         logged = approving.cancel(table.settings, table.api, table.view, reason)
     _show_logged("cancelled", table.view, logged, json=json)
@@ -240,9 +259,16 @@ def _table(words: Sequence[str], states: Sequence[RequestState] = request_view.O
 def _split(words: Sequence[str]) -> tuple[str, list[Path]]:
     """Tell an ID from images: by its looks, or because no such file could be meant."""
     first, others = words[0], [Path(word) for word in words[1:]]
+    if not first:
+        raise UsageError("the ID of a request is empty", hint="`sealwright request list` shows them")
     if _ID.fullmatch(first) or not (set("./\\") & set(first) or Path(first).exists()):
         return first, others
     return "", [Path(first), *others]
+
+
+def _check_reason(reason: str) -> None:
+    if not reason.strip():
+        raise UsageError("the reason is empty", hint="--reason says why: others read it in the log")
 
 
 def _confirm(view: RequestView, checkup: approving.Checkup | None, vote: Vote, *, yes: bool, json: bool) -> None:
@@ -251,13 +277,13 @@ def _confirm(view: RequestView, checkup: approving.Checkup | None, vote: Vote, *
         show_request(view)
         if checkup is not None:
             _show_checkup(view, checkup)
-        show("the vote, as it is signed:")
-        show(records.serialise(vote).decode())
+        show("the vote, every member as it is signed:")
+        show_table(vote_rows(vote))
     if yes or sys.stdin is None or not sys.stdin.isatty():
         return
     if not typer.confirm(f"{vote.decision} request {view.request.id}?", err=True):
         note("nothing was signed")
-        raise typer.Abort
+        raise DeclinedError
 
 
 def _show_checkup(view: RequestView, checkup: approving.Checkup) -> None:
@@ -266,6 +292,7 @@ def _show_checkup(view: RequestView, checkup: approving.Checkup) -> None:
         show(f"{path} is artifact {made.artifact.name} of {view.request.id}")
         rows = [("compared", f"{made.artifact.size} bytes, SHA-256, SHA-512, format, options: all the same")]
         rows += [(f"slot {slot.slot}", f"rebuilt: {slot.digest} for {slot.key_profile}") for slot in made.slots]
+        rows += checkup.inspections[made.artifact.name].facts.items()
         show_table(rows)
 
 
@@ -275,6 +302,7 @@ def _checkup_json(checkup: approving.Checkup) -> list[dict[str, Any]]:
             "name": made.artifact.name,
             "file": str(checkup.files[made.artifact.name].path),
             "sha256": made.artifact.sha256,
+            "facts": dict(checkup.inspections[made.artifact.name].facts),
             "slots": [{"slot": s.slot, "key_profile": s.key_profile, "digest": s.digest} for s in made.slots],
         }
         for made in checkup.recomputed.artifacts

@@ -22,6 +22,7 @@ def noun(help_text: str) -> typer.Typer:
         add_completion=False,
         rich_markup_mode=None,
         pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
     )
 
 
@@ -37,7 +38,7 @@ def run(target: typer.Typer | Callable[..., Any], program: str, arguments: Seque
     except typer.Abort:  # Ctrl-C at a prompt
         raise KeyboardInterrupt from None
     except typer.TyperException as e:
-        message = e.format_message().rstrip(".")
+        message = e.format_message().rstrip(".").replace(": Value error, ", ": ")
         context = getattr(e, "ctx", None)
         command = context.command_path if context else program
         raise UsageError(message[:1].lower() + message[1:], hint=f"see `{command} --help`") from None

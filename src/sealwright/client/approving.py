@@ -10,6 +10,7 @@ from sealwright.client.api import Api
 from sealwright.client.compose import Recomputed, new_vote, sign_document
 from sealwright.client.delivery import match_files
 from sealwright.client.files import FileSource
+from sealwright.client.images import choose_format
 from sealwright.client.log_view import check_logged
 from sealwright.client.recompute import recompute
 from sealwright.client.request_view import RequestView
@@ -17,9 +18,11 @@ from sealwright.client.settings import Settings
 from sealwright.client.signing import state_of
 from sealwright.core import records
 from sealwright.core.digests import document_digest
-from sealwright.core.errors import Code, RefusedError
+from sealwright.core.errors import Code, FormatError, RefusedError
 from sealwright.formats import FORMATS
+from sealwright.formats.interface import Inspection
 from sealwright.policy.authorise import check_standing, check_vote
+from sealwright.policy.counting import check_may_vote
 from sealwright.policy.documents import Checked, Decision, KeyProfile, Person, RestrictionKind, State, Vote
 from sealwright.service.messages import Result, Status, VoteBody
 from sealwright.service.restrictions import Logged
@@ -32,6 +35,8 @@ class Checkup:
     recomputed: Recomputed
     files: dict[str, FileSource]
     """By artifact name."""
+    inspections: dict[str, Inspection]
+    """What each file is, read from the person's own copy."""
 
 
 def check(view: RequestView, sources: Sequence[FileSource]) -> Checkup:
@@ -39,7 +44,17 @@ def check(view: RequestView, sources: Sequence[FileSource]) -> Checkup:
     files = match_files(view.request, sources)
     profiles = {profile.id: profile for profile in view.standing.sections.all(KeyProfile)}
     view.needed()
-    return Checkup(recomputed=recompute(view.request, files, profiles, FORMATS), files=files)
+    recomputed = recompute(view.request, files, profiles, FORMATS)
+    inspections = {a.name: _inspect(a.image_format, files[a.name]) for a in view.request.artifacts}
+    return Checkup(recomputed=recomputed, files=files, inspections=inspections)
+
+
+def _inspect(image_format: str, source: FileSource) -> Inspection:
+    """Read a file as the format that it is signed as; one that signing gives its header is read as what it is now."""
+    try:
+        return FORMATS[image_format].inspect(source)
+    except FormatError:
+        return choose_format(source, None).inspect(source)
 
 
 def compose_vote(
@@ -65,6 +80,7 @@ def compose_vote(
     voter = view.standing.sections.get(Person, person)
     if voter is None or voter.state is not State.ACTIVE:
         raise RefusedError(f"{person} is not an active person of the policy", code=Code.VOTE_INVALID)
+    check_may_vote(person, voter, rules.scope, "ask somebody who has such a role; `sealwright people list` says who")
     if decision is Decision.APPROVE:
         _check_first(view, person, is_recomputed=checkup is not None)
     return new_vote(
@@ -78,12 +94,6 @@ def compose_vote(
         recomputed=checkup.recomputed if checkup else None,
         reason=reason,
     )
-
-
-def counts_towards(view: RequestView, person: str) -> bool:
-    """Whether an approval by this person helps the quorum."""
-    voter, rules = view.standing.sections.get(Person, person), view.rules
-    return bool(voter and rules and any(set(group.roles) & set(voter.roles) for group in rules.scope.quorum))
 
 
 def approve(settings: Settings, api: Api, view: RequestView, vote: Vote) -> Status:

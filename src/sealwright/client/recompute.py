@@ -115,8 +115,12 @@ def _profile(slot: RequestSlot, profiles: Mapping[str, KeyProfile]) -> KeyProfil
 
 
 def _other_image(artifact: Artifact, expected: str, got: str) -> VerificationError:
-    return _mismatch(
-        f"this file is not artifact {artifact.name} of the request", Code.IMAGE_MISMATCH, expected=expected, got=got
+    return VerificationError(
+        f"this file is not artifact {artifact.name} of the request",
+        code=Code.IMAGE_MISMATCH,
+        expected=expected,
+        got=got,
+        hint="`sealwright inspect YOURS --against THEIRS` says what differs from the requester's file",
     )
 
 

@@ -26,13 +26,15 @@ from sealwright.policy.authorise import (
     check_vote,
     rules_of,
 )
-from sealwright.policy.documents import Checked, KeyProfile, Request, Scope, Vote
+from sealwright.policy.counting import may_vote, why_not
+from sealwright.policy.documents import Checked, Decision, KeyProfile, Person, Request, Scope, Vote
 from sealwright.service.messages import RequestAnswer, Status, StatusList
 from sealwright.service.ports import RequestState
 
 MAX_LISTED = 500
 """So many requests the server lists at a time."""
 _BEGINNING = re.compile("r-[0-9a-f]{2,15}|[0-9a-f]{4,63}")
+_TOO_SHORT = re.compile("r-?[0-9a-f]?|[0-9a-f]{0,3}")
 OPEN = (RequestState.WAITING, RequestState.SIGNING)
 
 
@@ -52,7 +54,12 @@ class Cast:
 
     vote: Vote
     ballot: Ballot | None
+    """None for a veto, and for what does not count."""
     why: str = ""
+
+    @property
+    def counts(self) -> bool:
+        return not self.why
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,8 +79,9 @@ class RequestView:
 
     @property
     def ballots(self) -> tuple[Ballot, ...]:
-        """The newest valid approval of each person."""
-        newest = {c.ballot.person.id: c.ballot for c in self.votes if c.ballot}
+        """The newest approval that counts of each person; who rejects takes back what they approved."""
+        rejected = {c.vote.person for c in self.votes if c.counts and c.vote.decision is Decision.REJECT}
+        newest = {c.ballot.person.id: c.ballot for c in self.votes if c.ballot and c.vote.person not in rejected}
         return tuple(newest[person] for person in sorted(newest))
 
     @property
@@ -135,6 +143,12 @@ def look(settings: Settings, api: Api, name: str) -> RequestView:
 
 def full_name(api: Api, name: str) -> str:
     """Return the digest of the one request whose id or digest begins so; a whole name comes back as it is."""
+    if _TOO_SHORT.fullmatch(name):
+        raise RefusedError(
+            f"{name!r} is too short to say which request",
+            code=Code.NOT_FOUND,
+            hint="write more of its ID, as r-1a2b or 1a2b; `sealwright request list` shows them",
+        )
     if not _BEGINNING.fullmatch(name):
         return name
     listed = api.get(StatusList, "/v1/requests", limit=MAX_LISTED).requests
@@ -157,17 +171,35 @@ def find_by_image(api: Api, sources: Sequence[FileSource], states: Sequence[Requ
         here = {status.digest: status for status in found}
         common = here if common is None else {d: s for d, s in common.items() if d in here}
     if not common:
-        raise RefusedError(
-            f"no request that is {' or '.join(states)} is for {' and '.join(str(s.path) for s in sources)}",
-            code=Code.NOT_FOUND,
-            hint="list them with `sealwright request list --state waiting`; with its ID you are told what differs",
-        )
+        raise _no_request_for(api, sources, states)
     if len(common) > 1:
         which = ", ".join(f"{s.id} ({s.product} {s.release}, {s.environment})" for s in common.values())
         raise RefusedError(
             f"{len(common)} requests are for this image: {which}", code=Code.CONFLICT, hint="name the ID first"
         )
     return next(iter(common))
+
+
+def _no_request_for(api: Api, sources: Sequence[FileSource], states: Sequence[RequestState]) -> RefusedError:
+    """Say so; a file with the name of an image that somebody requested is most likely another build of it."""
+    listed = api.get(StatusList, "/v1/requests", state=list(map(str, states)), limit=MAX_LISTED).listed
+    for source in sources:
+        for one in listed:
+            if source.path.name in one.images:
+                status = one.status
+                return RefusedError(
+                    f"{source.path} is not the {source.path.name} of {status.id} "
+                    f"({status.product} {status.release}, {status.environment}); no request that is {' or '.join(states)} "
+                    "is for these bytes",
+                    code=Code.NOT_FOUND,
+                    hint=f"ask {status.requester} for that file; `sealwright inspect {source.path} --against THEIRS` "
+                    "says what differs",
+                )
+    return RefusedError(
+        f"no request that is {' or '.join(states)} is for {' and '.join(str(s.path) for s in sources)}",
+        code=Code.NOT_FOUND,
+        hint="list them with `sealwright request list --state waiting`; with its ID you are told what differs",
+    )
 
 
 def _check(
@@ -209,9 +241,15 @@ def _cast(
     if checked is None or rules is None:
         return Cast(vote=vote, ballot=None, why="not checked, since the request is not valid now")
     try:
-        return Cast(vote=vote, ballot=check_vote(signed, checked, rules.digest, standing, now=now))
+        ballot = check_vote(signed, checked, rules.digest, standing, now=now)
     except SealwrightError as e:
-        return Cast(vote=vote, ballot=None, why=e.message)
+        is_veto = e.code is Code.VETOED  # said after the signature was found good
+        may = may_vote(standing.sections.get(Person, vote.person), rules.scope)
+        why = "" if is_veto and may else f"{vote.person} has no role that votes here" if is_veto else e.message
+        return Cast(vote=vote, ballot=None, why=why)
+    if why := why_not(ballot, rules.scope):
+        return Cast(vote=vote, ballot=None, why=why)
+    return Cast(vote=vote, ballot=ballot)
 
 
 def _in_path(name: str) -> str:

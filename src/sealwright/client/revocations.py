@@ -125,7 +125,7 @@ def _taken(
         index=logged.index,
         person=entry.person,
         document="signed" if _is_signed(logged.signed, entry.document, author, said) else "unchecked",
-        reason=said.reason if isinstance(said, Restriction) else "",
+        reason=said.reason or "",
         time=said.time,
     )
 

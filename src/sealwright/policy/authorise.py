@@ -240,7 +240,7 @@ def rules_of(request: Request, standing: Standing) -> tuple[Scope, tuple[KeyProf
         raise RefusedError(
             f"{request.requester} may not request for {scope_id}",
             code=Code.REQUESTER_NOT_ALLOWED,
-            hint=f"it takes one of the roles {list(scope.requesters)}",
+            hint=f"it takes the role {' or '.join(scope.requesters)}",
         )
     if request.mode not in scope.modes or request.mode is not Mode.UPLOAD:
         raise RefusedError(f"mode {request.mode} needs a grant", code=Code.REQUEST_INVALID)

@@ -17,6 +17,7 @@ from sealwright.policy.authorise import (
     check_vote,
     rules_of,
 )
+from sealwright.policy.counting import check_may_vote
 from sealwright.policy.documents import KeyProfile, Scope
 from sealwright.service.ledger import Ledger
 from sealwright.service.ports import Clock, RequestState
@@ -99,8 +100,10 @@ class Judge:
         return valid
 
     def ballot(self, live: Live, vote: SignedDocument) -> Ballot:
-        """Check one vote on a request; ``RefusedError`` with the rule it breaks."""
-        return check_vote(vote, live.checked, live.rules, self._ledger.standing(), now=self._clock.now())
+        """Check one approval of a request; ``RefusedError`` with the rule it breaks, also for one that cannot count."""
+        ballot = check_vote(vote, live.checked, live.rules, self._ledger.standing(), now=self._clock.now())
+        check_may_vote(ballot.person.id, ballot.person, live.scope, "ask somebody with such a role")
+        return ballot
 
 
 def check_ready(live: Live) -> None:

@@ -163,11 +163,13 @@ class Status:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listed:
-    """A request as a list shows it: where it stands, its images' names, and who has voted, by the server's word."""
+    """A request as a list shows it: where it stands, its images' names, and who voted, by the server's word."""
 
     status: Status
     images: tuple[Annotated[str, Bounds(1, 200)], ...]
     voters: tuple[Id, ...]
+    """Whose approvals count."""
+    vetoed_by: tuple[Id, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

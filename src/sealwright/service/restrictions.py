@@ -9,6 +9,7 @@ from sealwright.core.digests import document_digest
 from sealwright.core.envelopes import SignedDocument
 from sealwright.core.errors import Code, FormatError, RefusedError, VerificationError
 from sealwright.core.records import Bounds, Count
+from sealwright.policy.counting import check_may_vote
 from sealwright.policy.documents import (
     Authenticator,
     Decision,
@@ -43,8 +44,7 @@ def veto(ledger: Ledger, desk: Desk, documents: DocumentStore, request: str, bod
     digest, vote = _check_rejection(ledger, desk, request, body.vote, person)
     documents.add_restriction(digest, RestrictionKind.VETO, request, person, body.vote, "vote").result()
     logged = _log(ledger, documents, digest, RestrictionKind.VETO, request, person)
-    reason = f": {vote.reason}" if vote.reason else ""
-    desk.stop(request, RequestState.REJECTED, f"vetoed by {person} at log index {logged.index}{reason}")
+    desk.stop(request, RequestState.REJECTED, f"vetoed by {person} at log index {logged.index}: {vote.reason}")
     return logged
 
 
@@ -123,6 +123,12 @@ def _check_rejection(ledger: Ledger, desk: Desk, request: str, signed: SignedDoc
     vote = records.parse(Vote, signed.document)
     if vote.person != person or vote.decision is not Decision.REJECT:
         raise RefusedError("not your rejection", code=Code.NOT_PERMITTED)
+    if not (vote.reason or "").strip():
+        raise RefusedError(
+            "a veto says why: whoever asked, and whoever reads the log, needs it",
+            code=Code.VOTE_INVALID,
+            hint="`sealwright request reject ID --reason WHY`",
+        )
     _check_may_veto(ledger, live, person)
     try:
         desk.judge.ballot(live, signed)
@@ -136,13 +142,7 @@ def _check_rejection(ledger: Ledger, desk: Desk, request: str, signed: SignedDoc
 def _check_may_veto(ledger: Ledger, live: Live, person: str) -> None:
     """Who may approve may veto; requesters cancel, administrators restrict (docs/spec/restriction.md)."""
     section = ledger.standing().sections.get(Person, person)
-    roles = {role for group in live.scope.quorum for role in group.roles}
-    if section is None or roles.isdisjoint(section.roles):
-        raise RefusedError(
-            f"{person} has none of the roles {sorted(roles)} that vote on {live.scope.id}",
-            code=Code.NOT_PERMITTED,
-            hint="requesters cancel their own requests; administrators may veto any",
-        )
+    check_may_vote(person, section, live.scope, "requesters cancel their own requests; administrators may veto any")
 
 
 def _check_entitled(ledger: Ledger, desk: Desk, restriction: Restriction) -> None:

@@ -168,6 +168,21 @@ class Documents:
         """Return who voted on each request, by id."""
         return self._each("SELECT DISTINCT request, person FROM vote WHERE request IN ({}) ORDER BY person", requests)
 
+    def vetoed_by(self, requests: Sequence[str]) -> dict[str, tuple[str, ...]]:
+        """Return who vetoed each request, by id."""
+        return self._each(
+            "SELECT subject, person FROM restriction WHERE kind='veto' AND subject IN ({}) ORDER BY person", requests
+        )
+
+    def vetoes(self, request: str) -> tuple[SignedDocument, ...]:
+        """Return the votes that rejected a request."""
+        found = self._all(
+            "SELECT d.signed FROM restriction r JOIN document d USING (digest)"
+            " WHERE r.kind='veto' AND r.subject=? AND d.type='vote' ORDER BY r.log_index",
+            request,
+        )
+        return tuple(_signed(blob) for (blob,) in found)
+
     def _each(self, sql: str, requests: Sequence[str]) -> dict[str, tuple[str, ...]]:
         found: dict[str, tuple[str, ...]] = dict.fromkeys(requests, ())
         for digest, value in self._all(sql.format(",".join("?" * len(requests))), *requests):

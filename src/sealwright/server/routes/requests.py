@@ -76,10 +76,20 @@ async def list_requests(call: Call) -> StatusList:
         states=states, product=query.get("product", ""), image=query.get("image", ""), limit=limit, before=before
     )
     digests = [row.digest for row in rows]
-    images, voters = call.context.documents.images(digests), call.context.documents.voters(digests)
+    documents = call.context.documents
+    images, voters, vetoed_by = documents.images(digests), documents.voters(digests), documents.vetoed_by(digests)
+    for digest in digests:
+        if (live := call.context.desk.look(digest)) is not None:  # its votes are judged by what is in force now
+            voters[digest] = tuple(sorted(live.ballots))
     return StatusList(
         listed=tuple(
-            Listed(status=_status(call, row), images=images[row.digest], voters=voters[row.digest]) for row in rows
+            Listed(
+                status=_status(call, row),
+                images=images[row.digest],
+                voters=voters[row.digest],
+                vetoed_by=vetoed_by[row.digest],
+            )
+            for row in rows
         )
     )
 
@@ -90,7 +100,7 @@ async def get_request(call: Call) -> RequestAnswer:
     return RequestAnswer(
         status=_status(call, row),
         request=stored.request,
-        votes=tuple(vote for _, _, _, vote in stored.votes),
+        votes=(*(vote for _, _, _, vote in stored.votes), *call.context.documents.vetoes(row.digest)),
         messages=stored.messages,
     )
 
