@@ -297,6 +297,16 @@ def test_a_foreign_block_proves_nothing_and_spoils_nothing(tmp_path: Path) -> No
     digest, blocks = made.blocks_of(signed())
     beside = made.replaced(signed(), e2=made.dumps([digest, mac, *blocks]))
     assert [s.name for s in verify(beside, by).signatures] == ["block-2"]
+    several = made.dumps(cbor2.CBORTag(98, [b"", {}, None, [[made.dumps({1: -9}), {}, bytes(64)]]]))
+    assert verify(made.replaced(signed(), e2=made.dumps([digest, *blocks, several])), by).keys == (by.public_key,)
+    for bad, reason in (
+        (made.dumps([1]), "none of COSE's tagged signatures and MACs"),
+        (made.dumps(cbor2.CBORTag(96, [])), "none of COSE's tagged signatures and MACs"),
+        (made.dumps(cbor2.CBORTag(18, [b"", {}, digest, bytes(64)])), "has a payload of its own"),
+        (b"\x81" * 40, "nested deeper than 16"),
+    ):
+        with pytest.raises(FormatError, match=reason):
+            verify(made.replaced(signed(), e2=made.dumps([digest, *blocks, bad])), by)
     assert [s.algorithm for s in suit.inspect(MemorySource(beside)).signatures] == ["COSE_Mac0", "ecdsa-p256-sha256"]
 
 
@@ -546,6 +556,18 @@ def test_an_envelope_without_wrapper_gets_one_by_the_hash_that_is_chosen(tmp_pat
     with pytest.raises(FormatError, match="option hash is sha512, the envelope states its digest by sha256"):
         prepare(unsigned(), by, hash="sha512")
     assert not suit.matches(MemorySource(made.envelope(has_wrapper=False, is_tagged=False)))
+
+
+@pytest.mark.parametrize(("number", "shake", "size"), [(-18, hashlib.shake_128, 32), (-45, hashlib.shake_256, 64)])
+def test_digests_by_shake_are_compared_too(number: int, shake: Any, size: int) -> None:
+    by = signer(P256)
+    value = made.decoded(unsigned())
+    digest = made.dumps([number, shake(made.wrapped(value[3])).digest(size)])
+    image = sign(made.replaced(unsigned(), e2=made.dumps([digest])), by)
+    assert verify(image, by).keys == (by.public_key,)
+    other = made.replaced(image, e3=made.dumps(made.manifest(m2=9)))
+    with pytest.raises(VerificationError, match="manifest differs from its SUIT_Digest: expected shake_"):
+        verify(other, by)
 
 
 def test_members_are_severed_without_changing_what_is_signed(tmp_path: Path) -> None:
