@@ -1,6 +1,7 @@
 """The names of the signature algorithms, and what follows from a name alone."""
 
 from enum import StrEnum
+from functools import cached_property
 
 
 class Family(StrEnum):
@@ -15,7 +16,7 @@ class Family(StrEnum):
 
 
 class Algorithm(StrEnum):
-    """One exact signature algorithm."""
+    """One exact signature algorithm; what is asked of it for every signature is computed once."""
 
     RSA_PKCS1_SHA256 = "rsa-pkcs1-sha256"
     RSA_PKCS1_SHA384 = "rsa-pkcs1-sha384"
@@ -44,12 +45,12 @@ class Algorithm(StrEnum):
     SLH_DSA_SHAKE_256F = "slh-dsa-shake-256f"
     HSS_LMS = "hss-lms"  # RFC 8554; the key says its parameters: signs the message itself, uses itself up
 
-    @property
+    @cached_property
     def family(self) -> Family:
         """Return the family, with which every name begins."""
         return next(family for family in Family if self.startswith(family))
 
-    @property
+    @cached_property
     def hash_name(self) -> str:
         """The hash of the message as hashlib names it; where the message itself is signed, the hash that names it.
 
@@ -60,7 +61,7 @@ class Algorithm(StrEnum):
             return self.rsplit("-", 1)[1]
         return "sha256" if self in (Algorithm.ED25519, Algorithm.HSS_LMS) else "sha512"
 
-    @property
+    @cached_property
     def is_prehashed(self) -> bool:
         """Whether the keystore gets the digest of the message; otherwise it gets the message."""
         return self.family in (Family.RSA, Family.ECDSA)
