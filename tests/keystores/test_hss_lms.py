@@ -1,6 +1,8 @@
 """HSS/LMS keys in the encrypted key files: numbers are spent before use, nodes may be lost, state may not."""
 
 import os
+import shutil
+from concurrent.futures import ThreadPoolExecutor
 
 import pyhsslms
 import pytest
@@ -128,3 +130,37 @@ def test_a_stateful_key_is_never_imported_and_never_signs_without_a_number(parti
     assert key.seed.seed.hex() not in repr(key)
     for at in range(0, len(key.pkcs8_der()), 3):
         assert hss_lms_keys.load_pkcs8(key.pkcs8_der()[:at]) is None
+
+
+@pytest.mark.slow
+def test_eight_worker_processes_that_sign_at_once_take_no_number_twice(partition):
+    key = make(partition, "sha256-n24-h10-w4").public_key
+    workers = [Worker(partition, PIN) for _ in range(8)]
+    items = [Item(key.fingerprint, HSS, MESSAGE, Block(1, 1024))] * 5
+    try:
+        with ThreadPoolExecutor(8) as threads:
+            batches = [threads.submit(worker.sign, items) for worker in workers for _ in range(8)]
+            made = [signature for batch in batches for signature in batch.result()]
+    finally:
+        for worker in workers:
+            worker.close()
+    numbers = [leaf(key, signature) for signature in made if isinstance(signature, bytes)]
+    assert len(numbers) == 320
+    assert sorted(numbers) == list(range(1, 321))
+    for signature in made[::40]:
+        key.verify(HSS, MESSAGE, signature)
+
+
+def test_two_signers_with_blocks_of_their_own_and_a_copied_counter_take_no_number_twice(partition, tmp_path):
+    key = make(partition, "sha256-n24-h10-w4").public_key
+    copy = f"files:{tmp_path / 'copy'}"
+    shutil.copytree(tmp_path / "p", tmp_path / "copy")
+    blocks = {partition: Block(1, 33), copy: Block(33, 65)}  # as two sessions in the log have them
+    stores = {uri: open_keystore(uri, PIN) for uri in blocks}
+    numbers = [
+        leaf(key, stores[uri].sign(key.fingerprint, HSS, MESSAGE, blocks[uri])) for _ in range(32) for uri in blocks
+    ]
+    assert sorted(numbers) == list(range(1, 65))
+    for uri, store in stores.items():
+        with pytest.raises(RefusedError, match="no signature left"):
+            store.sign(key.fingerprint, HSS, MESSAGE, blocks[uri])

@@ -1,0 +1,132 @@
+"""A hybrid pair of keys through the whole path over HTTP: the pipeline says nothing new, and half is not enough."""
+
+import json
+import os
+
+import pytest
+from tests.cli.online import Terminal
+from tests.simulators.live import PEOPLE, Live
+from tests.verifiers import openssl, openssl35
+
+from sealwright.core.keys import Algorithm
+
+DIFFERENT, REFUSED, WRONG_SETTING = 1, 77, 78
+CLASSICAL, QUANTUM = "router/production/1", "router/production/pq"
+
+
+@pytest.fixture(scope="module")
+def live(tmp_path_factory):
+    live = Live(tmp_path_factory.mktemp("key-sets")).make()
+    try:
+        yield live.start().found_policy()
+    finally:
+        live.stop()
+
+
+@pytest.fixture
+def terminal(live, capsys, monkeypatch):
+    terminal = Terminal(live, capsys, monkeypatch)
+    for person in ("root-a", *PEOPLE):
+        if not (live.folder / f"config-{person}").exists():
+            terminal.connect(person)
+    return terminal
+
+
+def apply(terminal: Terminal) -> None:
+    said = terminal.run("root-a", "policy", "propose")
+    if said.code:
+        assert "the draft changes nothing" in said.err
+        return
+    terminal.good("root-a", "policy", "apply", said.out.split()[0])
+
+
+def name_set(terminal: Terminal, *more: str):
+    return terminal.run("root-a", "product", "key-set", "router", "hybrid", "--environment", "production", *more)
+
+
+def signed(terminal: Terminal, folder, name: str):
+    image = folder / name
+    image.write_bytes(b"firmware " + os.urandom(16).hex().encode())
+    command = ("sign", image, "--product", "router", "--release", "1.0", "--new", "--json")
+    request = terminal.good("ada", *command).json["id"]
+    for person in ("ben", "cleo"):
+        terminal.good(person, "request", "approve", request, image, "--yes")
+    terminal.good("ada", "request", "fetch", request, image, "--wait", "60")
+    return image
+
+
+def with_set(terminal: Terminal, live: Live, rule: str) -> str:
+    """Have the pair in force under a rule; return what the command said of the change."""
+    if terminal.run("ada", "key", "show", QUANTUM).code != 0:
+        terminal.good(
+            "root-a", "key", "create", QUANTUM, "--algorithm", Algorithm.ML_DSA_44, "--format", "raw",
+            "--instance", live.configuration.folder,
+        )  # fmt: skip
+    said = name_set(terminal, "--member", "1", "--member", "pq", "--rule", rule)
+    assert said.code == 0, said
+    apply(terminal)
+    return said.out
+
+
+@pytest.mark.slow
+def test_a_hybrid_pair_signs_by_itself_and_verify_demands_all_and_says_so(terminal, live, tmp_path):
+    trust = ("--trust", live.configuration.trust_file)
+    assert f"hybrid: all of {CLASSICAL}, {QUANTUM} for raw" in with_set(terminal, live, "all")
+    image = signed(terminal, tmp_path, "one.bin")
+    said = terminal.good("dan", "verify", image, *trust)
+    assert f"hybrid, all of 2 must sign: found {CLASSICAL}, {QUANTUM}" in said.out
+    shown = terminal.good("dan", "verify", image, *trust, "--json").json
+    assert shown["key_sets"] == [
+        {"id": "hybrid", "rule": "all", "members": [CLASSICAL, QUANTUM], "found": [CLASSICAL, QUANTUM]}
+    ]
+    for judge, suffix, profile in ((openssl, ".p7s", CLASSICAL), (openssl35, ".mldsa.p7s", QUANTUM)):
+        certificate = tmp_path / "certificate.pem"
+        certificate.write_text(terminal.good("ada", "key", "show", profile, "--certificate").out)
+        signature = image.with_name(image.name + suffix)
+        assert "CMS Verification successful" in judge.cms_verify(signature, image, certificate).stderr
+    half = image.with_name("one.bin.mldsa.p7s")
+    kept = half.read_bytes()
+    half.unlink()
+    said = terminal.run("dan", "verify", image, *trust)
+    assert said.code == DIFFERENT
+    assert "the key set asks for the signatures of all its members" in said.err
+    half.write_bytes(kept)
+    terminal.good("dan", "verify", image, *trust)
+
+
+@pytest.mark.slow
+def test_a_set_that_asks_for_any_accepts_a_half_and_names_what_is_missing(terminal, live, tmp_path):
+    trust = ("--trust", live.configuration.trust_file)
+    with_set(terminal, live, "any")
+    image = signed(terminal, tmp_path, "two.bin")
+    image.with_name("two.bin.mldsa.p7s").unlink()
+    said = terminal.good("dan", "verify", image, *trust)
+    assert "hybrid, any of 2 must sign" in said.out
+    assert "two.bin.mldsa.p7s is not beside the image" in said.err
+    evidence = image.with_name("two.bin.sealwright")
+    stripped = json.loads(evidence.read_text())
+    stripped["signatures"] = stripped["signatures"][:1]
+    stripped["patch"]["sidecars"] = stripped["patch"]["sidecars"][:1]
+    evidence.write_text(json.dumps(stripped, sort_keys=True, separators=(",", ":"), ensure_ascii=False))
+    said = terminal.good("dan", "verify", image, *trust)
+    assert f"found {CLASSICAL}; not found {QUANTUM}" in said.out
+    assert f"the signature of {QUANTUM} was not found" in said.err
+
+
+@pytest.mark.slow
+def test_one_member_cannot_be_asked_for_and_cannot_leave_the_policy(terminal, live, tmp_path):
+    with_set(terminal, live, "all")
+    image = tmp_path / "three.bin"
+    image.write_bytes(b"firmware")
+    said = terminal.run("ada", "sign", image, "--product", "router", "--release", "2.0", "--key-profile", "1")
+    assert said.code == REFUSED
+    assert f"router/production signs raw with hybrid ({CLASSICAL}, {QUANTUM})" in said.err
+    said = name_set(terminal, "--member", "1", "--member", "nobody")
+    assert said.code == REFUSED
+    assert "router/production has no key nobody" in said.err
+    assert name_set(terminal).code == WRONG_SETTING
+    terminal.run("root-a", "key", "remove", QUANTUM)
+    assert terminal.run("root-a", "policy", "propose").code == REFUSED
+    assert name_set(terminal, "--remove").code == 0
+    assert name_set(terminal, "--remove").code == REFUSED
+    terminal.good("root-a", "policy", "discard")
