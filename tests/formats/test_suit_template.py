@@ -15,7 +15,7 @@ from tests.verifiers import suit_node
 from sealwright.core.errors import FormatError
 from sealwright.core.images import MemorySource
 from sealwright.core.keys import Algorithm
-from sealwright.formats import suit, suit_template, targets
+from sealwright.formats import suit, suit_building, suit_template, targets
 from sealwright.formats.interface import Trust
 
 IMAGE = b"firmware" * 1000
@@ -30,7 +30,7 @@ def template(*components: dict[str, Any], **members: Any) -> dict[str, Any]:
 
 def build(value: dict[str, Any]) -> bytes:
     files = {name: MemorySource(data) for name, data in FILES.items()}
-    return b"".join(suit_template.build(suit_template.parse(json.dumps(value).encode()), files))
+    return b"".join(suit_building.build(suit_template.parse(json.dumps(value).encode()), files))
 
 
 def sign(image: bytes) -> tuple[bytes, Any]:

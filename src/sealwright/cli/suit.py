@@ -10,7 +10,7 @@ from sealwright.cli.output import show
 from sealwright.cli.typed import noun
 from sealwright.client.files import FileSource, read_small
 from sealwright.client.outputs import Outputs
-from sealwright.formats import suit_template
+from sealwright.formats import suit_building, suit_template
 
 MAX_TEMPLATE_BYTES = 1 << 20
 
@@ -39,6 +39,6 @@ def build(
         names = suit_template.file_names(chosen)
         files = {name: stack.enter_context(FileSource(place / name)) for name in names}
         outputs = stack.enter_context(Outputs(replace=replace))
-        outputs.write(output, suit_template.build(chosen, files))
+        outputs.write(output, suit_building.build(chosen, files))
         outputs.publish()
     show(f"built: {output}")

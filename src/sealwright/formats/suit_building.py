@@ -1,0 +1,224 @@
+"""SUIT envelopes built from a template, unsigned, with every digest and size filled in.
+
+The shared sequence checks vendor and class and sets digest and size, install fetches and compares, validate compares
+again, invoke starts; dependencies are compared and processed first.
+Reference: draft-ietf-suit-manifest-34, sections 7 and 8 and appendix B; trust-domains-12 for dependencies.
+"""
+
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import fields
+from typing import Any
+
+from sealwright.core.errors import Code, FormatError
+from sealwright.core.images import ByteSource, MemorySource, Range, read_chunks
+from sealwright.formats import deterministic_cbor as cbor
+from sealwright.formats import suit_envelope
+from sealwright.formats.suit_envelope import Authentication, Digest, digest_of
+from sealwright.formats.suit_labels import (
+    AUTHENTICATION,
+    COMPONENTS,
+    DEPENDENCIES,
+    ENVELOPE_TAG,
+    MANIFEST,
+    SHARED,
+    Command,
+    Member,
+    Parameter,
+)
+from sealwright.formats.suit_template import Component, Dependency, Identifier, Template
+
+SHA256 = -16
+REPORT_ALL, REPORT_FAILURE = 15, 2
+"""Reporting policies, as the examples set them (SUIT_Rep_Policy)."""
+
+
+def build(template: Template, files: Mapping[str, ByteSource]) -> Iterator[bytes]:
+    """Yield the unsigned envelope in chunks; ``FormatError`` where template or dependency is not right."""
+    members: dict[int, Any] = dict(_members(template, files))
+    beside: dict[int, Any] = {
+        m.value: members[m.value] for m in Member if m.title in template.severable and m.value in members
+    }
+    for number, content in beside.items():
+        members[number] = [SHA256, _digest(cbor.encode(content)).value]
+    manifest = cbor.encode(members)
+    wrapper = Authentication(digest=_digest(cbor.encode(manifest)), blocks=())
+    small = {AUTHENTICATION: wrapper.encoded, MANIFEST: manifest, **beside}
+    payloads = sorted(_payloads(template).items(), key=lambda item: cbor.encode(item[0]))
+    yield cbor.encode_head(cbor.TAG, ENVELOPE_TAG) + cbor.encode_head(cbor.MAP, len(small) + len(payloads))
+    yield from (cbor.encode(number) + cbor.encode(content) for number, content in sorted(small.items()))
+    for label, name in payloads:
+        yield cbor.encode(label) + cbor.encode_head(cbor.BYTES, files[name].size)
+        yield from read_chunks(files[name], 0, files[name].size)
+
+
+def _members(template: Template, files: Mapping[str, ByteSource]) -> Iterator[tuple[int, Any]]:
+    yield Member.VERSION.value, 1
+    yield Member.SEQUENCE_NUMBER.value, template.sequence_number
+    yield Member.COMMON.value, cbor.encode(_common(template, files))
+    if template.reference_uri is not None:
+        yield Member.REFERENCE_URI.value, template.reference_uri
+    sequences = {
+        Member.DEPENDENCY_RESOLUTION: _resolution(template, files),
+        Member.INSTALL: _install(template, files),
+        Member.VALIDATE: _validate(template, files),
+        Member.INVOKE: _invoke(template),
+    }
+    yield from ((member.value, cbor.encode(commands)) for member, commands in sequences.items() if commands)
+    if (text := _text(template)) is not None:
+        yield Member.TEXT.value, cbor.encode(text)
+
+
+def _common(template: Template, files: Mapping[str, ByteSource]) -> dict[int, Any]:
+    common: dict[int, Any] = {COMPONENTS: [_identifier(component.id) for component in template.components]}
+    for index, dependency in _dependencies(template):
+        about = {} if dependency.prefix is None else {1: _identifier(dependency.prefix)}
+        common.setdefault(DEPENDENCIES, {})[index] = about
+    vendor, device_class = _identities(template)
+    commands: list[Any] = []
+    for index, component in enumerate(template.components):
+        image = files[component.image]
+        digest = digest_of(image, Range(0, image.size), SHA256)
+        parameters = {
+            Parameter.VENDOR_ID.value: vendor.bytes,
+            Parameter.CLASS_ID.value: device_class.bytes,
+            Parameter.IMAGE_DIGEST.value: digest.encoded,
+            Parameter.IMAGE_SIZE.value: image.size,
+        }
+        commands += [*_select(template, index), Command.OVERRIDE_PARAMETERS.value, parameters]
+        commands += [Command.VENDOR_IDENTIFIER.value, REPORT_ALL, Command.CLASS_IDENTIFIER.value, REPORT_ALL]
+    common[SHARED] = cbor.encode(commands)
+    return common
+
+
+def _resolution(template: Template, files: Mapping[str, ByteSource]) -> list[Any]:
+    commands: list[Any] = []
+    for index, dependency in _dependencies(template):
+        uri = _source(dependency, index)
+        if uri is None:
+            continue
+        parameters = {
+            Parameter.IMAGE_DIGEST.value: _manifest_digest(files[dependency.envelope]),
+            Parameter.IMAGE_SIZE.value: files[dependency.envelope].size,
+            Parameter.URI.value: uri,
+        }
+        commands += [*_select(template, index), Command.OVERRIDE_PARAMETERS.value, parameters]
+        commands += [Command.FETCH.value, REPORT_FAILURE, Command.DEPENDENCY_INTEGRITY.value, REPORT_ALL]
+    return commands
+
+
+def _install(template: Template, files: Mapping[str, ByteSource]) -> list[Any]:
+    commands = _process(template, files)
+    for index, component in enumerate(template.components):
+        if (uri := _source(component, index)) is not None:
+            commands += [*_select(template, index), Command.OVERRIDE_PARAMETERS.value, {Parameter.URI.value: uri}]
+            commands += [Command.FETCH.value, REPORT_FAILURE, Command.IMAGE_MATCH.value, REPORT_ALL]
+    return commands
+
+
+def _validate(template: Template, files: Mapping[str, ByteSource]) -> list[Any]:
+    commands = _process(template, files)
+    for index in range(len(template.components)):
+        commands += [*_select(template, index), Command.IMAGE_MATCH.value, REPORT_ALL]
+    return commands
+
+
+def _invoke(template: Template) -> list[Any]:
+    commands: list[Any] = []
+    for index, component in enumerate(template.components):
+        if component.invoke:
+            commands += [*_select(template, index), Command.INVOKE.value, REPORT_FAILURE]
+    return commands
+
+
+def _process(template: Template, files: Mapping[str, ByteSource]) -> list[Any]:
+    """Compare each dependency with its digest, and process it."""
+    commands: list[Any] = []
+    for index, dependency in _dependencies(template):
+        parameters = {Parameter.IMAGE_DIGEST.value: _manifest_digest(files[dependency.envelope])}
+        commands += [*_select(template, index), Command.OVERRIDE_PARAMETERS.value, parameters]
+        commands += [Command.DEPENDENCY_INTEGRITY.value, REPORT_ALL, Command.PROCESS_DEPENDENCY.value, REPORT_ALL]
+    return commands
+
+
+def _text(template: Template) -> dict[str, Any] | None:
+    said = {index: component.text for index, component in enumerate(template.components) if component.text}
+    if template.text is None:
+        if said:
+            raise _wrong("components have texts, and the template names no language for them")
+        return None
+    about = {1: template.text.description, 2: template.text.update}
+    entries: dict[Any, Any] = {number: words for number, words in about.items() if words is not None}
+    for index, text in said.items():
+        words_by_number = {n: getattr(text, f.name) for n, f in enumerate(fields(text), 1)}
+        key = tuple(_identifier(template.components[index].id))
+        entries[key] = {n: words for n, words in words_by_number.items() if words is not None}
+    return {template.text.language: entries}
+
+
+def _payloads(template: Template) -> dict[str, str]:
+    """Label to file name of what is integrated."""
+    every: list[tuple[int, Component | Dependency]] = [*enumerate(template.components), *_dependencies(template)]
+    return {
+        _label(index): part.image if isinstance(part, Component) else part.envelope
+        for index, part in every
+        if part.integrated
+    }
+
+
+def _source(part: Component | Dependency, index: int) -> str | None:
+    if part.integrated and part.uri is not None:
+        raise _wrong(f"component {index} is integrated and has a URI: it comes from one of the two")
+    return _label(index) if part.integrated else part.uri
+
+
+def _label(index: int) -> str:
+    return f"#component-{index}"
+
+
+def _select(template: Template, index: int) -> list[Any]:
+    """Select a component, which is not needed where there is one: a sequence begins with component 0."""
+    if len(template.components) + len(template.dependencies) == 1:
+        return []
+    return [Command.SET_COMPONENT_INDEX.value, index]
+
+
+def _dependencies(template: Template) -> Iterator[tuple[int, Dependency]]:
+    return iter(list(enumerate(template.dependencies, len(template.components))))
+
+
+def _identities(template: Template) -> tuple[uuid.UUID, uuid.UUID]:
+    vendor = _uuid(template.vendor) or uuid.uuid5(uuid.NAMESPACE_DNS, template.vendor)
+    return vendor, _uuid(template.device_class) or uuid.uuid5(vendor, template.device_class)
+
+
+def _uuid(text: str) -> uuid.UUID | None:
+    try:
+        return uuid.UUID(text)
+    except ValueError:
+        return None
+
+
+def _identifier(parts: Identifier) -> list[bytes]:
+    return [_part(part) for part in parts]
+
+
+def _part(part: str) -> bytes:
+    if not part.startswith("hex:"):
+        return part.encode("utf-8")
+    try:
+        return bytes.fromhex(part.removeprefix("hex:"))
+    except ValueError:
+        raise _wrong(f"{part[:40]!r} is no hex") from None
+
+
+def _manifest_digest(envelope: ByteSource) -> bytes:
+    return digest_of(envelope, suit_envelope.parse(envelope).manifest.wrapped, SHA256).encoded
+
+
+def _digest(data: bytes) -> Digest:
+    return digest_of(MemorySource(data), Range(0, len(data)), SHA256)
+
+
+def _wrong(message: str) -> FormatError:
+    return FormatError(message, code=Code.INVALID_DOCUMENT)
