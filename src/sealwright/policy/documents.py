@@ -283,28 +283,6 @@ class GateRule:
     greatest_age_seconds: Count
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scope:
-    """The rules of one product in one environment."""
-
-    type: Literal["scope"]
-    format: Literal[1]
-    salt: Salt
-    id: Id
-    """``<product>/<environment>``."""
-    product: Id
-    environment: Environment
-    requesters: Annotated[tuple[Id, ...], Bounds(1, 16)]
-    """Roles that may request."""
-    quorum: Annotated[tuple[QuorumGroup, ...], Bounds(0, 4)]
-    gates: Annotated[tuple[GateRule, ...], Bounds(0, 16)]
-    modes: Annotated[tuple[Mode, ...], Bounds(1, 2)]
-    key_grades: Annotated[tuple[KeyGrade, ...], Bounds(1, 3)]
-    member_states: Annotated[tuple[Annotated[str, Pattern("[A-Z]{2}")], ...], Bounds(0, 32)]
-    support_until: Time | None = None
-
-
-Section = Person | Pipeline | GateKey | KeyProfile | Scope
 class KeySetRule(StrEnum):
     """How many of a key set's signatures a verifier must find; all members sign in either case."""
 
@@ -324,6 +302,30 @@ class KeySet:
     """Of the images that it signs, and of each member; may be absent outside production."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scope:
+    """The rules of one product in one environment."""
+
+    type: Literal["scope"]
+    format: Literal[1]
+    salt: Salt
+    id: Id
+    """``<product>/<environment>``."""
+    product: Id
+    environment: Environment
+    requesters: Annotated[tuple[Id, ...], Bounds(1, 16)]
+    """Roles that may request."""
+    quorum: Annotated[tuple[QuorumGroup, ...], Bounds(0, 4)]
+    gates: Annotated[tuple[GateRule, ...], Bounds(0, 16)]
+    modes: Annotated[tuple[Mode, ...], Bounds(1, 2)]
+    key_grades: Annotated[tuple[KeyGrade, ...], Bounds(1, 3)]
+    member_states: Annotated[tuple[Annotated[str, Pattern("[A-Z]{2}")], ...], Bounds(0, 32)]
+    support_until: Time | None = None
+    key_sets: Annotated[tuple[KeySet, ...], Bounds(1, 16)] | None = None
+    """What signs together; images of a format that a set names are signed by whole sets alone."""
+
+
+Section = Person | Pipeline | GateKey | KeyProfile | Scope
 SECTION_KINDS: dict[str, type[Section]] = {
     "person": Person,
     "pipeline": Pipeline,
@@ -343,8 +345,6 @@ class Artifact:
     size: Count
     image_format: Id
     options: dict[str, object]
-    key_sets: Annotated[tuple[KeySet, ...], Bounds(1, 16)] | None = None
-    """What signs together; images of a format that a set names are signed by whole sets alone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -88,9 +88,9 @@ def load_complete(policy: Policy, sections: Sequence[bytes], root: Root, instanc
             hint=f"all {policy.section_count} sections are needed, {len(sections)} were given",
         )
     check_rules(policy, loaded, root)
-    for pipeline in loaded.all(Pipeline):
     for scope in loaded.all(Scope):
         key_sets.check_scope(scope, loaded.all(KeyProfile), is_complete=True)
+    for pipeline in loaded.all(Pipeline):
         for controller in pipeline.controllers:
             if loaded.get(Person, controller) is None:
                 raise _refused(f"pipeline {pipeline.id} is controlled by {controller}, who is not in the policy")
@@ -112,9 +112,9 @@ def load_proven(
             leaf, index=index, size=policy.section_count, proof=proof, root=bytes.fromhex(policy.sections_root)
         )
     check_rules(policy, loaded, root)
-    return loaded
     for scope in loaded.all(Scope):
         key_sets.check_scope(scope, loaded.all(KeyProfile), is_complete=False)
+    return loaded
 
 
 def _load(sections: Sequence[bytes], instance: str) -> Sections:
