@@ -25,12 +25,12 @@ from sealwright.evidence import bundle
 from sealwright.evidence.bundle import MAX_EVIDENCE_BYTES, Evidence, TrustFile
 from sealwright.evidence.verify import verify_evidence
 from sealwright.formats import FORMATS
-from sealwright.policy import documents, entries, fold, sections
+from sealwright.policy import documents, entries, fold, minutes, sections
 from sealwright.policy.documents import DAY_SECONDS
 from sealwright.signer import endpoint, engine, heads, protocol
 from sealwright.translog import merkle, notes
 
-MODULES = (envelopes, patches, documents, entries, bundle, protocol)
+MODULES = (envelopes, patches, documents, entries, bundle, protocol, minutes)
 TEXTS = {page.name: page.read_text() for page in pages()}
 VALUES = {path.stem: json.loads(path.read_text()) for path in sorted(FOLDER.glob("*.json"))}
 DOCUMENTS = {name: value for name, value in VALUES.items() if "canonical" in value}
@@ -189,7 +189,7 @@ def test_real_documents_fit_their_schemas_and_every_schema_is_tried(real):
     for value in real:
         tried.add(name := schema_name(value))
         jsonschema.validate(value, schema(name), jsonschema.Draft202012Validator)
-    assert set(build_schemas.RECORDS) - tried == {"dossier", "round", "round-result"}
+    assert set(build_schemas.RECORDS) - tried == {"dossier", "minutes", "round", "round-result"}
 
 
 def test_a_schema_refuses_an_unknown_member_and_a_missing_one(real):

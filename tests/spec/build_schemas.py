@@ -10,7 +10,7 @@ from tests.conftest import PROJECT
 
 from sealwright.core.schemas import schema_of
 from sealwright.evidence.bundle import Dossier, Evidence, TrustFile
-from sealwright.policy import documents, entries
+from sealwright.policy import documents, entries, minutes
 from sealwright.signer import protocol
 
 FOLDER = PROJECT / "docs" / "spec" / "schemas"
@@ -24,6 +24,7 @@ RECORDS: dict[str, type[Any]] = {
     "restriction": documents.Restriction,
     "session": documents.Session,
     "outcome": documents.Outcome,
+    "minutes": minutes.Minutes,
     "entry-granting": entries.GrantingEntry,
     "entry-restriction": entries.RestrictionEntry,
     "entry-intent": entries.IntentEntry,

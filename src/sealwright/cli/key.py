@@ -10,30 +10,33 @@ import typer
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from sealwright.cli.drafting import keep, say_stale, spell_taken, taken_json
+from sealwright.cli.drafting import confirm, keep, say_stale, spell_taken, taken_json
+from sealwright.cli.minutes import minutes, read_attestation, read_script, show_finished
 from sealwright.cli.output import note, show, show_json, show_table, utc
 from sealwright.cli.typed import noun
 from sealwright.client import administration, earlier, log_view, stateful
 from sealwright.client.files import read_small
 from sealwright.client.new_keys import WantedKey, check_new, check_public_key
 from sealwright.client.revocations import Taken
-from sealwright.core import records
 from sealwright.client.short_forms import whole
+from sealwright.core import records
 from sealwright.core.errors import Code, ConfigurationError, FormatError, RefusedError
 from sealwright.core.keys import Algorithm, PublicKey
 from sealwright.formats import FORMATS, esp32, esp32_blocks
 from sealwright.policy.documents import Environment, KeyGrade, KeyProfile, Purpose, RestrictionKind, Scope
+from sealwright.policy.minutes import parse_script
 
 if TYPE_CHECKING:
     from sealwright.wiring.ceremony import KeyOrder
+    from sealwright.wiring.configuration import Configuration
 
 key = noun("signing keys")
-    from sealwright.wiring.configuration import Configuration
+key.add_typer(minutes, name="minutes")
 Json = Annotated[bool, typer.Option("--json", help="print the result as JSON")]
+Yes = Annotated[bool, typer.Option("--yes", help="do not ask before revoking")]
 Profile = Annotated[
     str,
     typer.Argument(
-Yes = Annotated[bool, typer.Option("--yes", help="do not ask before revoking")]
         metavar="PROFILE", help="PRODUCT/ENVIRONMENT/NAME, as router/production/2026; development, test or production"
     ),
 ]
@@ -61,18 +64,18 @@ def create(
     ] = "",
     keystore: Annotated[str, typer.Option(help="URI of a token for a new partition; else as the instance says")] = "",
     secret: Annotated[str, typer.Option(help="where the token's PIN comes from: file:PATH, credential:NAME")] = "",
-    json: Json = False,
-) -> None:
-    """Make a key in its partition and put its profile into the policy draft.
     existing: Annotated[
         str,
         typer.Option(metavar="FINGERPRINT", help="make none: take up this key of the partition again, first digits do"),
     ] = "",
+    json: Json = False,
+) -> None:
+    """Make a key in its partition and put its profile into the policy draft.
 
+    With --existing a key that was removed from the policy, or whose draft was discarded, comes back as it was.
     What the policy, the signer or every verifier of the format would refuse later is refused before the key is made.
     """
     from sealwright.wiring import ceremony, configuration  # noqa: PLC0415 - the base install has no keystores
-    With --existing a key that was removed from the policy, or whose draft was discarded, comes back as it was.
 
     _check_format(image_format)
     order = ceremony.KeyOrder(
@@ -88,13 +91,49 @@ def create(
     grade = ceremony.grade_of_new_keys(settings, profile, uri=keystore)
     with administration.editing() as desk:
         check_new(_wanted(order, grade), desk.draft, desk.in_force.revocations)
-        settings = ceremony.ensure_partition(settings, ceremony.partition_name(profile), uri=keystore, secret=secret)
-        _add(desk, ceremony.create_key(settings, order), json=json)
-
         if existing:
             _add(desk, _existing(desk, settings, order, existing), json=json)
             return
         earlier.fetch(desk).check_name(profile)
+        settings = ceremony.ensure_partition(settings, ceremony.partition_name(profile), uri=keystore, secret=secret)
+        _add(desk, ceremony.create_key(settings, order), json=json)
+
+
+@key.command()
+def ceremony(
+    script: Annotated[Path, typer.Argument(help="TOML file: who is present, what is made, where")],
+    instance: InstanceFolder,
+    attestation: Annotated[
+        list[str] | None,
+        typer.Option(metavar="PROFILE=FILE", help="the vendor's certificates of a key, PEM: key, device, authorities"),
+    ] = None,
+    keystore: Annotated[str, typer.Option(help="URI of a token for a new partition; else as the instance says")] = "",
+    secret: Annotated[str, typer.Option(help="where the token's PIN comes from: file:PATH, credential:NAME")] = "",
+    discard_unfinished: Annotated[
+        bool, typer.Option("--discard-unfinished", help="delete half a key that an interruption left in the token")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Make keys as a written script says, and minutes that those present sign.
+
+    An interrupted ceremony resumes with the same command.  Its keys come into the policy draft by `key minutes adopt`.
+    """
+    from sealwright.wiring import configuration, key_ceremony  # noqa: PLC0415 - the base install has no keystores
+    from sealwright.wiring.ceremony import ensure_partition  # noqa: PLC0415
+
+    data = read_script(script)
+    plan, settings = parse_script(data), configuration.load(instance)
+    orders, made = key_ceremony.orders(plan), key_ceremony.made_already(settings, data)
+    with administration.reading() as desk:
+        for order in orders:
+            _check_format(order.image_format or "")
+            if order.profile not in made:
+                check_new(_wanted(order, plan.grade), desk.draft, desk.in_force.revocations)
+    chains = dict(read_attestation(text) for text in attestation or [])
+    settings = ensure_partition(settings, plan.partition, uri=keystore, secret=secret)
+    done = key_ceremony.run(settings, data, chains, discard_unfinished=discard_unfinished, say=note)
+    show_finished(done.path, done.checked, json=json)
+
 
 @key.command("import")
 def import_key(
@@ -134,6 +173,7 @@ def import_key(
     with administration.editing() as desk:
         check_public_key(public, algorithm, desk.draft.all(KeyProfile))
         check_new(_wanted(order, KeyGrade.SOFTWARE), desk.draft, desk.in_force.revocations)
+        earlier.fetch(desk).check_name(profile, public.fingerprint)
         settings = ceremony.ensure_partition(settings, ceremony.partition_name(profile))
         _add(desk, ceremony.import_key(settings, order, private, chain), json=json)
 
@@ -173,7 +213,6 @@ def list_keys(product: Annotated[str, typer.Option(help="only this product's")] 
         left = f"  {numbers[profile.id].left:,} signatures left" if profile.id in numbers else ""
         show(f"{profile.id}  {kind}  {profile.image_format or 'any format'}  {profile.grade}{left}{state}")
     _warn(keys, numbers)
-        earlier.fetch(desk).check_name(profile, public.fingerprint)
 
 
 @key.command("show")
@@ -207,16 +246,26 @@ def show_key(
 def revoke(
     profile: Profile,
     reason: Annotated[str, typer.Option(help="why; kept with the signed document, and shown to everybody")],
+    yes: Yes = False,
     json: Json = False,
 ) -> None:
     """Revoke a key at once and for ever: by a log entry, not by the next policy."""
     with administration.reading() as desk:
+        known = _in_force(desk, profile)
+        if known is not None:
+            note(f"{profile} is {PublicKey(known.public_key).fingerprint}, {known.algorithm}, for {known.product}")
+        confirm(f"revoke key {profile} for ever?", yes=yes, otherwise="nothing was revoked")
         logged = administration.restrict(desk.settings, desk.api, RestrictionKind.REVOKE_KEY_PROFILE, profile, reason)
     if json:
         show_json({"kind": str(RestrictionKind.REVOKE_KEY_PROFILE), "subject": profile, "index": logged.index})
         return
     show(f"done: key {profile} is revoked at log index {logged.index}, inclusion proven")
     note(f"what it signed: `sealwright impact --key {profile}`")
+
+
+def _in_force(desk: administration.Desk, profile: str) -> KeyProfile | None:
+    standing = desk.in_force.standing
+    return standing.sections.get(KeyProfile, profile) if standing else None
 
 
 def show_pem(pem: bytes) -> None:
@@ -233,55 +282,6 @@ def _add(desk: administration.Desk, profile: KeyProfile, *, json: bool) -> None:
             note(label)
     desk.draft.put(profile)
     keep(desk, ("key-profile", profile.id), json=json)
-
-
-def _find(desk: administration.Desk, profile: str) -> KeyProfile:
-    found = desk.draft.get(KeyProfile, profile)
-    if found is None:
-        close = get_close_matches(profile, [k.id for k in desk.draft.all(KeyProfile)], 1)
-        hint = f"did you mean {close[0]}?" if close else "`sealwright key list`"
-        raise RefusedError(f"there is no key {profile[:96]}", code=Code.NOT_FOUND, hint=hint)
-    return found
-
-
-def _numbers(desk: administration.Desk, keys: Sequence[KeyProfile]) -> dict[str, stateful.Numbers]:
-    """Follow the log for the marks of stateful keys; without one there is nothing to follow it for."""
-    yes: Yes = False,
-    if not stateful.any_stateful(keys):
-        return {}
-    marks = log_view.verify(desk.api, desk.settings.trust, lambda _done, _size: None).state.marks
-    found = {k.id: stateful.numbers_of(k, lambda fingerprint: marks.get(fingerprint, 0)) for k in keys}
-        known = _in_force(desk, profile)
-        if known is not None:
-            note(f"{profile} is {PublicKey(known.public_key).fingerprint}, {known.algorithm}, for {known.product}")
-        confirm(f"revoke key {profile} for ever?", yes=yes, otherwise="nothing was revoked")
-    return {name: numbers for name, numbers in found.items() if numbers is not None}
-
-
-def _warn(keys: Sequence[KeyProfile], numbers: Mapping[str, stateful.Numbers]) -> None:
-    for profile in keys:
-        if profile.id in numbers and numbers[profile.id].is_few:
-            note(f"warning: {stateful.few_left(profile, numbers[profile.id])}")
-
-def _in_force(desk: administration.Desk, profile: str) -> KeyProfile | None:
-    standing = desk.in_force.standing
-    return standing.sections.get(KeyProfile, profile) if standing else None
-
-
-
-def _wanted(order: "KeyOrder", grade: KeyGrade) -> WantedKey:
-    from sealwright.wiring import ceremony  # noqa: PLC0415 - the base install has no keystores
-
-    product, environment, _ = ceremony.split_profile(order.profile)
-    return WantedKey(
-        profile=order.profile,
-        product=product,
-        environment=Environment(environment),
-        algorithm=order.algorithm,
-        size_bits=order.size_bits,
-        image_format=order.image_format,
-        grade=grade,
-    )
 
 
 def _existing(desk: administration.Desk, settings: "Configuration", order: "KeyOrder", given: str) -> KeyProfile:
@@ -307,6 +307,45 @@ def _existing(desk: administration.Desk, settings: "Configuration", order: "KeyO
     return found
 
 
+def _find(desk: administration.Desk, profile: str) -> KeyProfile:
+    found = desk.draft.get(KeyProfile, profile)
+    if found is None:
+        close = get_close_matches(profile, [k.id for k in desk.draft.all(KeyProfile)], 1)
+        hint = f"did you mean {close[0]}?" if close else "`sealwright key list`"
+        raise RefusedError(f"there is no key {profile[:96]}", code=Code.NOT_FOUND, hint=hint)
+    return found
+
+
+def _numbers(desk: administration.Desk, keys: Sequence[KeyProfile]) -> dict[str, stateful.Numbers]:
+    """Follow the log for the marks of stateful keys; without one there is nothing to follow it for."""
+    if not stateful.any_stateful(keys):
+        return {}
+    marks = log_view.verify(desk.api, desk.settings.trust, lambda _done, _size: None).state.marks
+    found = {k.id: stateful.numbers_of(k, lambda fingerprint: marks.get(fingerprint, 0)) for k in keys}
+    return {name: numbers for name, numbers in found.items() if numbers is not None}
+
+
+def _warn(keys: Sequence[KeyProfile], numbers: Mapping[str, stateful.Numbers]) -> None:
+    for profile in keys:
+        if profile.id in numbers and numbers[profile.id].is_few:
+            note(f"warning: {stateful.few_left(profile, numbers[profile.id])}")
+
+
+def _wanted(order: "KeyOrder", grade: KeyGrade) -> WantedKey:
+    from sealwright.wiring import ceremony  # noqa: PLC0415 - the base install has no keystores
+
+    product, environment, _ = ceremony.split_profile(order.profile)
+    return WantedKey(
+        profile=order.profile,
+        product=product,
+        environment=Environment(environment),
+        algorithm=order.algorithm,
+        size_bits=order.size_bits,
+        image_format=order.image_format,
+        grade=grade,
+    )
+
+
 def _check_format(name: str) -> None:
     if name and name not in FORMATS:
         raise ConfigurationError(
@@ -323,6 +362,7 @@ def _rows(found: KeyProfile, taken: Taken | None, numbers: stateful.Numbers | No
         ("purpose", found.purpose),
         ("partition", found.partition),
         ("grade", f"{found.grade}, {found.origin}"),
+        ("minutes", found.minutes or "none: it was made without a ceremony"),
         ("state", f"revoked, {spell_taken(taken)}" if taken else str(found.state)),
         ("fingerprint", public.fingerprint),
     ]

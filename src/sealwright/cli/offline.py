@@ -119,11 +119,13 @@ def _show_verified(image: Path, checked: VerifiedFile) -> None:
     ]
     for profile in dict.fromkeys(verified.signing_keys):
         rows.append(("signed by key", f"{profile.id}, {profile.algorithm}, {profile.grade} key"))
+        if profile.minutes:
+            rows.append(("minutes", profile.minutes))
         if label := label_of(profile):
             rows.append(("note", label))
+    rows += [("key set", _spell_key_set(key_set, verified)) for key_set in verified.key_sets]
     rows += [
         ("format", verified.artifact.image_format),
-    rows += [("key set", _spell_key_set(key_set, verified)) for key_set in verified.key_sets]
         ("signed at", utc(verified.outcome.time)),
         ("log", f"{request.log}, entry {verified.outcome_index} of {verified.checkpoint_size}"),
     ]
@@ -173,12 +175,10 @@ def _verified_json(image: Path, checked: VerifiedFile) -> dict[str, Any]:
                 "fingerprint": PublicKey(profile.public_key).fingerprint,
                 "grade": profile.grade,
             }
+            | ({"minutes": profile.minutes} if profile.minutes else {})
             | ({"note": label_of(profile)} if label_of(profile) else {})
             for profile in dict.fromkeys(verified.signing_keys)
         ],
-        "signed_at": iso(verified.outcome.time),
-        "log": {
-            "origin": request.log,
         "key_sets": [
             {
                 "id": key_set.id,
@@ -188,6 +188,9 @@ def _verified_json(image: Path, checked: VerifiedFile) -> dict[str, Any]:
             }
             for key_set in verified.key_sets
         ],
+        "signed_at": iso(verified.outcome.time),
+        "log": {
+            "origin": request.log,
             "outcome_index": verified.outcome_index,
             "checkpoint_size": verified.checkpoint_size,
             "proven_size": checked.history.size if checked.history else None,
@@ -199,9 +202,6 @@ def _verified_json(image: Path, checked: VerifiedFile) -> dict[str, Any]:
     }
 
 
-def _show_inspection(image: Path, inspection: Inspection) -> None:
-    show(f"{image}: {inspection.format}")
-    show_table(inspection.facts.items())
 def _spell_key_set(key_set: KeySet, verified: VerifiedEvidence) -> str:
     found = _found_members(key_set, verified)
     missing = [member for member in key_set.members if member not in found]
@@ -214,6 +214,9 @@ def _found_members(key_set: KeySet, verified: VerifiedEvidence) -> list[str]:
     return [member for member in key_set.members if member in found]
 
 
+def _show_inspection(image: Path, inspection: Inspection) -> None:
+    show(f"{image}: {inspection.format}")
+    show_table(inspection.facts.items())
     show("signatures:" + ("" if inspection.signatures else " none inside the file"))
     show_table((s.name, f"{s.algorithm} by {s.signer}") for s in inspection.signatures)
     show("covered by a signature:")

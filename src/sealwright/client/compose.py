@@ -53,6 +53,7 @@ _NAMESPACES = {
     "request": Namespace.REQUEST,
     "vote": Namespace.VOTE,
     "restriction": Namespace.RESTRICTION,
+    "minutes": Namespace.MINUTES,
     "login": Namespace.LOGIN,
 }
 _NAME = re.compile(r"[A-Za-z0-9_+@=,-][A-Za-z0-9_.+@=,-]*")

@@ -11,16 +11,18 @@ from sealwright.core.errors import Code, RefusedError
 from sealwright.core.keys import Algorithm, PublicKey
 from sealwright.keystores import private_keys
 from sealwright.keystores.certificates import self_signed
-from sealwright.keystores.files_partition import Partition, create_partition, unavailable
+from sealwright.keystores.files_partition import PARTITION_FILE, Partition, create_partition, unavailable
 from sealwright.keystores.hss_lms_keys import HssLmsPrivateKey
 from sealwright.keystores.interface import (
     CertificateTemplate,
     CreatedKey,
     Grade,
     ListedKey,
+    ModuleFacts,
     check_payload,
     check_size,
     key_not_found,
+    not_one_key,
 )
 from sealwright.keystores.lms_state import Counters
 from sealwright.keystores.lms_tree import Hypertree
@@ -145,6 +147,35 @@ class FilesCeremony:
             ListedKey(label=f.label, public_key=PublicKey(f.public_key)) for f in sorted(files, key=lambda f: f.label)
         )
 
+    def describe(self) -> ModuleFacts:
+        """Return that these are files."""
+        return ModuleFacts(device="files", is_tried=True)
+
+    def remains(self, label: str) -> tuple[str, ...]:
+        """Name the key files with this label; a file is there whole or not at all."""
+        return tuple(f"key file {f}.json" for f in sorted(self._labelled(label)))
+
+    def take_up(self, label: str, algorithm: Algorithm, certificate: CertificateTemplate) -> CreatedKey:  # noqa: ARG002
+        """Return the only key of this label; its certificate was sealed with it."""
+        found = self._labelled(label)
+        if len(found) != 1:
+            raise not_one_key(label, self.remains(label))
+        record = self._partition.read(*found)
+        public = PublicKey(record.public_key)
+        public.check_algorithm(algorithm)
+        return CreatedKey(label=label, public_key=public, grade=Grade.SOFTWARE, certificates=record.certificates)
+
+    def discard(self, label: str) -> None:
+        """Refuse: a key file is whole, and whole keys are taken up."""
+        raise not_one_key(label, self.remains(label))
+
+    def sealed_files(self, fingerprint: str) -> tuple[Path, ...]:
+        """Return the partition's file and the key's: together, and with the passphrase, they are the key."""
+        return self._folder / PARTITION_FILE, self._folder / f"{fingerprint}.json"
+
     def close(self) -> None:
         """Forget the partition key."""
         self._partition.close()
+
+    def _labelled(self, label: str) -> list[str]:
+        return [f for f in self._partition.fingerprints() if self._partition.read(f).label == label]

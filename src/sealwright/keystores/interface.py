@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from pathlib import Path
 from typing import Protocol
 
 from sealwright.core.errors import Code, ConfigurationError, FormatError, RefusedError
@@ -43,6 +44,21 @@ class CreatedKey:
     """DER, the key's own certificate first; empty for a key imported without one."""
     attributes: Mapping[str, bool] = field(default_factory=dict)
     """The token's own word, as read back: SENSITIVE, EXTRACTABLE, ALWAYS_SENSITIVE, NEVER_EXTRACTABLE, LOCAL."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModuleFacts:
+    """What a keystore says of itself; texts are empty where it says nothing."""
+
+    device: str
+    """What it is known as here: ``files``, or the name of a PKCS#11 device."""
+    is_tried: bool
+    manufacturer: str = ""
+    model: str = ""
+    serial: str = ""
+    firmware: str = ""
+    unshown: frozenset[str] = frozenset()
+    """Attributes in ``CreatedKey.attributes`` that it does not keep: what they say means nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +113,24 @@ class Ceremony(Protocol):
     def list_keys(self) -> tuple[ListedKey, ...]:
         """Return every key of the partition."""
 
+    def describe(self) -> ModuleFacts:
+        """Return what the keystore says of itself."""
+
+    def remains(self, label: str) -> tuple[str, ...]:
+        """Say what is there under a label, whole or half made, one line each."""
+
+    def take_up(self, label: str, algorithm: Algorithm, certificate: CertificateTemplate) -> CreatedKey:
+        """Return the key that an interrupted ``create_key`` made under this label, with proof that it works.
+
+        ``RefusedError`` (conflict) where what is there is no whole key; it stays as it is.
+        """
+
+    def discard(self, label: str) -> None:
+        """Delete what ``remains`` under a label."""
+
+    def sealed_files(self, fingerprint: str) -> tuple[Path, ...]:
+        """Return the files whose copies are a sealed backup of a key; empty where there are none."""
+
     def close(self) -> None:
         """Forget the login."""
 
@@ -142,3 +176,12 @@ def key_not_found(fingerprint: str) -> RefusedError:
 def key_is_there(key: PublicKey) -> RefusedError:
     """Return the refusal to import a key twice."""
     return RefusedError(f"this partition already holds key {key.fingerprint}", code=Code.CONFLICT)
+
+
+def not_one_key(label: str, remains: Sequence[str]) -> RefusedError:
+    """Return the refusal to take up what is no whole key."""
+    return RefusedError(
+        f"under {label} there is no whole key, but {', '.join(remains) or 'nothing'}",
+        code=Code.CONFLICT,
+        hint="see what it is; --discard-unfinished deletes it from the token",
+    )

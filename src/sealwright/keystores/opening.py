@@ -36,9 +36,9 @@ def open_ceremony(uri: str, secret: Secret) -> Ceremony:
         files = FilesCeremony(_folder(uri))
         files.open(secret)
         return files
-    from sealwright.keystores.pkcs11 import Pkcs11Ceremony
+    from sealwright.keystores.pkcs11_ceremony import ScriptedPkcs11Ceremony
 
-    token = Pkcs11Ceremony(uri)
+    token = ScriptedPkcs11Ceremony(uri)
     token.open(secret)
     return token
 

@@ -264,6 +264,8 @@ class KeyProfile:
     state: State
     image_format: Id | None = None
     """The one format this key signs; may be absent outside production."""
+    minutes: Digest | None = None
+    """Digest of the minutes of the ceremony that made it; absent without one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

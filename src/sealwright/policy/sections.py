@@ -20,6 +20,7 @@ from sealwright.policy.documents import (
     SECTION_KINDS,
     Environment,
     GateKey,
+    KeyGrade,
     KeyProfile,
     Person,
     Pipeline,
@@ -198,6 +199,10 @@ def _check_key_profiles(sections: Sections, owners: Mapping[bytes, str]) -> None
             raise _refused(f"key profile {profile.id}: {profile.algorithm} does not sign a {profile.signs}")
         if profile.environment is Environment.PRODUCTION and profile.image_format is None:
             raise _refused(f"key profile {profile.id} names no format", hint="in production a key signs one format")
+        if profile.grade is KeyGrade.HARDWARE_ATTESTED and profile.minutes is None:
+            raise _refused(
+                f"key profile {profile.id} is attested, and names no minutes", hint="`sealwright key ceremony`"
+            )
         if partitions.setdefault(profile.partition, scope_id) != scope_id:
             raise _refused(f"partition {profile.partition} holds keys of more than one product or environment")
         if keys.setdefault(public_key.fingerprint, profile.id) != profile.id:

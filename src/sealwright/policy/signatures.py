@@ -22,6 +22,7 @@ class Namespace(StrEnum):
     REQUEST = "sealwright-request-v1"
     VOTE = "sealwright-vote-v1"
     RESTRICTION = "sealwright-restriction-v1"
+    MINUTES = "sealwright-minutes-v1"
     LOGIN = "sealwright-login-v1"
 
 

@@ -1,0 +1,363 @@
+"""Runs the script of a key ceremony beside the signer: keys, what was read back of them, minutes to sign.
+
+Everything is recorded before and after it is done, in ``ceremonies/<id>`` of the instance.  A ceremony that was
+interrupted resumes there: a key that was made is taken up and not made again, half a key is named and left alone.
+"""
+
+import fcntl
+import hashlib
+import os
+import secrets
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Annotated, Literal, TypeVar
+
+from sealwright import __version__
+from sealwright.core import records
+from sealwright.core.envelopes import SignedDocument
+from sealwright.core.errors import Code, ConfigurationError, RefusedError, UnavailableError, VerificationError
+from sealwright.core.keys import Algorithm, PublicKey
+from sealwright.core.records import Bounds, Digest, Id, Time
+from sealwright.evidence.key_attestation import load_roots, verify_yubihsm
+from sealwright.evidence.minutes import CheckedMinutes, check_minutes
+from sealwright.keystores.interface import Ceremony, CertificateTemplate, CreatedKey, ModuleFacts
+from sealwright.keystores.opening import FILES, open_ceremony
+from sealwright.keystores.secrets import read_secret
+from sealwright.policy.documents import KeyGrade
+from sealwright.policy.minutes import (
+    MAX_KEYS,
+    Backup,
+    MadeKey,
+    Minutes,
+    ObservedModule,
+    PlannedKey,
+    Script,
+    SealedCopy,
+    TokenAttribute,
+    parse_script,
+)
+from sealwright.wiring.ceremony import (
+    CERTIFICATE_DAYS,
+    MAX_COMMON_NAME,
+    KeyOrder,
+    check_order,
+)
+from sealwright.wiring.configuration import Configuration
+
+FOLDER, JOURNAL, MINUTES, COPIES = "ceremonies", "journal.json", "minutes.json", "sealed-copies"
+MAX_FILE_BYTES = 4 << 20
+Record = TypeVar("Record")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Journal:
+    """How far a ceremony has come; replaced as a whole before and after each key."""
+
+    type: Literal["ceremony-journal"]
+    format: Literal[1]
+    script: Digest
+    """SHA-256 of the script's file."""
+    started: Time
+    keys: Annotated[tuple[MadeKey, ...], Bounds(0, MAX_KEYS)]
+    making: Id | None = None
+    """The key profile that is being made; nothing had its label before."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finished:
+    """A ceremony that is done but for the signatures."""
+
+    path: Path
+    checked: CheckedMinutes
+
+
+def orders(script: Script) -> tuple[KeyOrder, ...]:
+    """Return what the script orders, checked as ``key create`` checks it."""
+    ordered = []
+    for key in script.keys:
+        order = KeyOrder(
+            profile=script.profile(key),
+            algorithm=key.algorithm,
+            size_bits=_size(key),
+            image_format=key.image_format,
+            purpose=key.purpose,
+            parameters=key.parameters or "",
+        )
+        check_order(order)
+        ordered.append(order)
+    return tuple(ordered)
+
+
+def made_already(configuration: Configuration, script_bytes: bytes) -> frozenset[str]:
+    """Return the key profiles that this ceremony made in an earlier run, or was making."""
+    journal = _load(Journal, _folder(configuration, parse_script(script_bytes)) / JOURNAL)
+    if journal is None or journal.script != hashlib.sha256(script_bytes).hexdigest():
+        return frozenset()
+    return frozenset(key.profile for key in journal.keys) | ({journal.making} if journal.making else set())
+
+
+def run(
+    configuration: Configuration,
+    script_bytes: bytes,
+    attestations: Mapping[str, tuple[bytes, ...]],
+    *,
+    discard_unfinished: bool = False,
+    say: Callable[[str], None] = lambda _: None,
+) -> Finished:
+    """Carry a script out, or go on where an earlier run ended; ``attestations``: DER chains by key profile.
+
+    ``UnavailableError`` (``still-waiting``) when all keys are made and a vendor's attestation is missing.
+    """
+    script = parse_script(script_bytes)
+    folder = _folder(configuration, script)
+    with _locked(folder):
+        journal = _begin(folder, script_bytes)
+        if (kept := _load(SignedDocument, folder / MINUTES)) is not None:
+            return Finished(path=folder / MINUTES, checked=check_minutes(kept.document, configuration.instance))
+        if (setting := configuration.partitions.get(script.partition)) is None:
+            raise ConfigurationError(f"there is no partition {script.partition}", setting="partitions")
+        ceremony = open_ceremony(setting.uri, read_secret(setting.secret))
+        try:
+            facts = ceremony.describe()
+            observed = _observed(facts, is_files=setting.uri.startswith(FILES))
+            _check_module(script, observed)
+            bench = _Bench(script, folder, ceremony, facts, say)
+            journal = bench.make_all(journal, discard_unfinished=discard_unfinished)
+            journal = bench.attest(journal, attestations)
+        finally:
+            ceremony.close()
+        minutes = _minutes(script_bytes, journal, observed)
+        document = records.serialise(minutes)
+        checked = check_minutes(document, configuration.instance)
+        _write(folder / MINUTES, records.serialise(SignedDocument(document=document, signatures=())))
+        return Finished(path=folder / MINUTES, checked=checked)
+
+
+class _Bench:
+    """One run's script, folder and open keystore."""
+
+    def __init__(
+        self, script: Script, folder: Path, ceremony: Ceremony, facts: ModuleFacts, say: Callable[[str], None]
+    ) -> None:
+        self._script, self._folder, self._ceremony = script, folder, ceremony
+        self._facts, self._say = facts, say
+
+    def make_all(self, journal: Journal, *, discard_unfinished: bool) -> Journal:
+        """Make what is not there yet, in the order of the script."""
+        there = {key.public_key.fingerprint for key in self._ceremony.list_keys()}
+        for made in journal.keys:
+            if PublicKey(made.public_key).fingerprint not in there:
+                raise RefusedError(
+                    f"key {made.profile} was made by this ceremony and is gone from its partition",
+                    code=Code.CONFLICT,
+                    hint=f"who deleted it? Begin a ceremony with another id; what was recorded is in {self._folder}",
+                )
+        for planned, order in zip(self._script.keys, orders(self._script), strict=True):
+            if order.profile not in {key.profile for key in journal.keys}:
+                journal = self._make(journal, planned, order, discard_unfinished=discard_unfinished)
+        return journal
+
+    def _make(self, journal: Journal, planned: PlannedKey, order: KeyOrder, *, discard_unfinished: bool) -> Journal:
+        remains = self._ceremony.remains(order.profile)
+        is_mine = journal.making == order.profile
+        if remains and not is_mine:
+            raise RefusedError(
+                f"the partition holds {', '.join(remains)} under {order.profile}, which this ceremony did not make",
+                code=Code.CONFLICT,
+                hint="choose another name in the script",
+            )
+        if remains and discard_unfinished:
+            self._say(f"deleting what was unfinished: {', '.join(remains)}")
+            self._ceremony.discard(order.profile)
+            remains = ()
+        if remains:
+            self._say(f"taking up {order.profile}, which was being made when the ceremony was interrupted")
+            created = self._ceremony.take_up(order.profile, order.algorithm, _template(order))
+        else:
+            journal = self._keep(replace(journal, making=order.profile))
+            created = self._create(order)
+        made = self._record(planned, order.algorithm, created, taken_up=bool(remains))
+        self._say(f"made {order.profile}, {order.algorithm}, {created.public_key.fingerprint}")
+        return self._keep(replace(journal, keys=(*journal.keys, made), making=None))
+
+    def _create(self, order: KeyOrder) -> CreatedKey:
+        return self._ceremony.create_key(
+            order.profile, order.algorithm, order.size_bits, _template(order), order.parameters
+        )
+
+    def _record(self, planned: PlannedKey, algorithm: Algorithm, created: CreatedKey, *, taken_up: bool) -> MadeKey:
+        kept = {name: value for name, value in created.attributes.items() if name not in self._facts.unshown}
+        return MadeKey(
+            profile=created.label,
+            public_key=created.public_key.spki_der,
+            algorithm=algorithm,
+            certificate=created.certificates[0],
+            grade=KeyGrade(created.grade),
+            attributes=tuple(_attribute(name, value) for name, value in sorted(kept.items())),
+            attestation=(),
+            copies=self._copies(created) if planned.backup is Backup.SEALED_COPY else (),
+            taken_up=taken_up,
+        )
+
+    def _copies(self, created: CreatedKey) -> tuple[SealedCopy, ...]:
+        """Copy the sealed files; without the passphrase they are of no use to anybody."""
+        target = self._folder / COPIES
+        target.mkdir(mode=0o700, exist_ok=True)
+        copies = []
+        for path in self._ceremony.sealed_files(created.public_key.fingerprint):
+            content = path.read_bytes()
+            _write(target / path.name, content)
+            digest = hashlib.sha256(content).hexdigest()
+            copies.append(SealedCopy(name=path.name, sha256=digest, size=len(content)))
+        return tuple(copies)
+
+    def attest(self, journal: Journal, attestations: Mapping[str, tuple[bytes, ...]]) -> Journal:
+        """Check and record the vendor's attestations that the script demands."""
+        rule = self._script.attestation
+        profiles = {key.profile for key in journal.keys}
+        if unknown := sorted(attestations.keys() - (profiles if rule else set())):
+            raise RefusedError(f"no attestation of {unknown[0]} is wanted", code=Code.NOT_FOUND)
+        if rule is None:
+            return journal
+        roots, keys = load_roots(rule.roots.encode()), []
+        for made in journal.keys:
+            chain = attestations.get(made.profile)
+            if chain is not None:
+                verify_yubihsm(chain, roots, made.public_key, at_seconds=int(time.time()))
+                keys.append(replace(made, attestation=chain, grade=KeyGrade.HARDWARE_ATTESTED))
+            else:
+                keys.append(made)
+        journal = self._keep(replace(journal, keys=tuple(keys)))
+        missing = [key for key in keys if not key.attestation]
+        if missing:
+            listed = ", ".join(f"{key.profile} ({PublicKey(key.public_key).fingerprint[:16]})" for key in missing)
+            raise UnavailableError(
+                f"all keys are made; still missing is the attestation of {listed}",
+                code=Code.STILL_WAITING,
+                hint="have the device attest them, then run this again with --attestation PROFILE=FILE",
+            )
+        return journal
+
+    def _keep(self, journal: Journal) -> Journal:
+        _write(self._folder / JOURNAL, records.serialise(journal))
+        return journal
+
+
+def _begin(folder: Path, script_bytes: bytes) -> Journal:
+    digest = hashlib.sha256(script_bytes).hexdigest()
+    journal = _load(Journal, folder / JOURNAL)
+    if journal is None:
+        journal = Journal(type="ceremony-journal", format=1, script=digest, started=int(time.time()), keys=())
+        _write(folder / JOURNAL, records.serialise(journal))
+    if journal.script != digest:
+        raise RefusedError(
+            f"a ceremony with this id was begun with another script ({journal.script[:16]})",
+            code=Code.CONFLICT,
+            hint="go on with that one, or give this one another id",
+        )
+    return journal
+
+
+def _check_module(script: Script, observed: ObservedModule) -> None:
+    """Before anything is made: the keystore is the one of the script."""
+    if (script.module is None) != (observed.kind == "files"):
+        raise RefusedError(
+            f"the script wants grade {script.grade}, and {script.partition} is a partition of {observed.kind}",
+            code=Code.CONFLICT,
+            hint="make the partition where its keys shall live first: `sealwright key create --keystore` shows how",
+        )
+    if script.module and script.module.token_serial not in (None, observed.serial):
+        raise VerificationError(
+            "serial number of the token", expected=str(script.module.token_serial), got=observed.serial or "none"
+        )
+
+
+def _minutes(script_bytes: bytes, journal: Journal, observed: ObservedModule) -> Minutes:
+    return Minutes(
+        type="minutes",
+        format=1,
+        salt=secrets.token_hex(16),
+        script=script_bytes,
+        module=observed,
+        keys=journal.keys,
+        software=f"sealwright {__version__}",
+        started=journal.started,
+        ended=int(time.time()),
+    )
+
+
+def _observed(facts: ModuleFacts, *, is_files: bool) -> ObservedModule:
+    return ObservedModule(
+        kind="files" if is_files else "pkcs11",
+        device=facts.device,
+        is_tried=facts.is_tried,
+        manufacturer=facts.manufacturer or None,
+        model=facts.model or None,
+        serial=facts.serial or None,
+        firmware=facts.firmware or None,
+    )
+
+
+def _attribute(name: str, value: bool) -> TokenAttribute:
+    return records.load(TokenAttribute, {"name": name, "value": value})
+
+
+def _size(key: PlannedKey) -> int:
+    return 0 if key.algorithm.is_stateful else key.size_bits or key.algorithm.key_size_bits or 0
+
+
+def _template(order: KeyOrder) -> CertificateTemplate:
+    now = datetime.now(UTC)
+    return CertificateTemplate(
+        common_name=order.profile[-MAX_COMMON_NAME:],
+        not_before=now - timedelta(minutes=5),
+        not_after=now + timedelta(days=CERTIFICATE_DAYS),
+    )
+
+
+def _folder(configuration: Configuration, script: Script) -> Path:
+    return configuration.folder / FOLDER / script.id
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """One run at a time."""
+    folder.parent.mkdir(mode=0o700, exist_ok=True)
+    folder.mkdir(mode=0o700, exist_ok=True)
+    descriptor = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise RefusedError("this ceremony is running already", code=Code.CONFLICT) from None
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _load(record: type[Record], path: Path) -> Record | None:
+    """Read a file that is there whole or not at all."""
+    try:
+        return records.parse(record, path.read_bytes(), max_bytes=MAX_FILE_BYTES)
+    except FileNotFoundError:
+        return None
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Replace a file as a whole, durably."""
+    draft = path.with_name(f".{path.name}.new")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    with os.fdopen(descriptor, "wb") as stream:
+        stream.write(content)
+        stream.flush()
+        os.fsync(stream.fileno())
+    draft.rename(path)
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

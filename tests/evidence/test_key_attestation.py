@@ -1,0 +1,138 @@
+"""Attestations of YubiHSM 2, made by a vendor of our own: the right chain is accepted, every other one refused."""
+
+import time
+
+import pytest
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from tests.simulators.ceremonies import EXPORTABLE_UNDER_WRAP, FIRMWARE, SERIAL, SIGN_ECDSA, Vendor
+
+from sealwright.core.errors import FormatError, SealwrightError, VerificationError
+from sealwright.evidence.key_attestation import load_roots, verify_yubihsm
+
+NOW = int(time.time())
+
+
+@pytest.fixture(scope="module")
+def vendor():
+    return Vendor()
+
+
+@pytest.fixture(scope="module")
+def private():
+    return ec.generate_private_key(ec.SECP256R1())
+
+
+@pytest.fixture(scope="module")
+def spki(private):
+    return spki_of(private)
+
+
+def spki_of(key):
+    return key.public_key().public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+
+
+def check(vendor, chain, spki, at_seconds=NOW):
+    return verify_yubihsm(chain, load_roots(vendor.root_pem.encode()), spki, at_seconds=at_seconds)
+
+
+def test_a_chain_from_key_to_root_is_accepted_and_says_which_device(vendor, spki):
+    found = check(vendor, vendor.chain(vendor.attest(spki)), spki)
+    assert (found.serial, found.firmware, found.object_id, found.label) == (SERIAL, FIRMWARE, 7, "TEST ONLY")
+    assert found.root == vendor.certificates["root"]
+    assert not found.says_fips
+
+
+def test_extensions_as_a_device_of_firmware_2_4_1_encodes_them_are_read():
+    """Values that others read from a device and published."""
+    members = Vendor.members(firmware="2.4.1", serial=0x0BD9FD, origin=1, object_id=3, label="", capabilities=0x100)
+    assert members == {
+        "1": bytes([4, 3, 2, 4, 1]), "2": bytes([2, 3, 11, 217, 253]), "3": bytes([3, 2, 0, 1]),
+        "4": bytes([3, 3, 0, 0, 1]), "5": bytes([3, 9, 0, 0, 0, 0, 0, 0, 0, 1, 0]), "6": bytes([2, 1, 3]),
+        "9": bytes([12, 0]),
+    }  # fmt: skip
+
+
+def test_the_root_may_be_in_the_chain_too(vendor, spki):
+    root = vendor.certificates["root"].public_bytes(serialization.Encoding.DER)
+    assert check(vendor, (*vendor.chain(vendor.attest(spki)), root), spki).serial == SERIAL
+
+
+def test_a_foreign_chain_is_refused(vendor, spki):
+    foreign = Vendor()
+    with pytest.raises(VerificationError, match="leads to none of the roots"):
+        check(vendor, foreign.chain(foreign.attest(spki)), spki)
+
+
+def test_a_foreign_device_under_the_right_authority_by_name_only_is_refused(vendor, spki):
+    foreign = Vendor()
+    mixed = (foreign.chain(foreign.attest(spki))[0], *vendor.chain(vendor.attest(spki))[1:])
+    with pytest.raises(VerificationError, match="is not signed by"):
+        check(vendor, mixed, spki)
+
+
+def test_an_attestation_for_another_key_is_refused(vendor, spki):
+    other = spki_of(ec.generate_private_key(ec.SECP256R1()))
+    with pytest.raises(VerificationError, match="that of another key"):
+        check(vendor, vendor.chain(vendor.attest(other)), spki)
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"origin": 0x02}, "not made in the device: origin 0x2"),
+        ({"origin": 0x11}, "not made in the device: origin 0x11"),
+        ({"origin": None}, "lacks the extension 1.3.6.1.4.1.41482.4.3"),
+        ({"capabilities": SIGN_ECDSA | EXPORTABLE_UNDER_WRAP}, "may export the key under a wrapping key"),
+        ({"capabilities": None}, "lacks the extension 1.3.6.1.4.1.41482.4.5"),
+    ],
+)
+def test_a_key_that_was_imported_or_may_leave_is_refused(vendor, spki, changes, why):
+    with pytest.raises(VerificationError, match=why):
+        check(vendor, vendor.chain(vendor.attest(spki, **changes)), spki)
+
+
+def test_a_key_in_the_device_cannot_attest_another_one(vendor, private, spki):
+    """Who may use a key in the device signs with it what looks like an attestation; the chain below it is genuine."""
+    outside = ec.generate_private_key(ec.SECP256R1())
+    genuine = vendor.attest(spki)
+    forged = vendor.attest(spki_of(outside), signer=private, issuer="YubiHSM Attestation id:0x0007")
+    chain = (forged.public_bytes(serialization.Encoding.DER), *vendor.chain(genuine))
+    with pytest.raises(VerificationError, match="is no authority"):
+        check(vendor, chain, spki_of(outside))
+
+
+def test_an_attested_key_right_under_an_authority_attests_nothing_either(vendor, private, spki):
+    leaf = vendor.attest(spki, signer=vendor.keys["authority"], issuer=f"{vendor.name} authority")
+    forged = vendor.attest(spki, signer=private, issuer="YubiHSM Attestation id:0x0007")
+    chain = tuple(c.public_bytes(serialization.Encoding.DER) for c in (forged, leaf, vendor.certificates["authority"]))
+    with pytest.raises(VerificationError, match="itself attested"):
+        check(vendor, chain, spki)
+
+
+def test_an_authority_below_the_device_is_none(vendor, spki):
+    leaf = vendor.attest(spki)
+    device = vendor.certificates["device"]
+    below = ec.generate_private_key(ec.SECP256R1())
+    second = vendor._builder("TEST ONLY second", device.subject.rfc4514_string()[3:], below.public_key()).sign(
+        vendor.keys["device"], hashes.SHA256()
+    )
+    leaf = vendor.attest(spki, signer=below, issuer="TEST ONLY second")
+    chain = (leaf, second, device, vendor.certificates["authority"])
+    with pytest.raises(VerificationError, match="device is no authority"):
+        check(vendor, tuple(c.public_bytes(serialization.Encoding.DER) for c in chain), spki)
+
+
+def test_dates_are_judged_at_the_time_of_the_ceremony(vendor, spki):
+    with pytest.raises(VerificationError, match="was not valid on 2000"):
+        check(vendor, vendor.chain(vendor.attest(spki)), spki, at_seconds=950_000_000)
+
+
+def test_a_cut_or_turned_certificate_is_refused_and_never_crashes(vendor, spki):
+    leaf, *above = vendor.chain(vendor.attest(spki))
+    for at in range(0, len(leaf), 7):
+        with pytest.raises((FormatError, VerificationError)):
+            check(vendor, (leaf[:at], *above), spki)
+        turned = leaf[:at] + bytes([leaf[at] ^ 0x40]) + leaf[at + 1 :]
+        with pytest.raises(SealwrightError):
+            check(vendor, (turned, *above), spki)
