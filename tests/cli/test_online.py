@@ -1,5 +1,6 @@
 """The online commands against real processes: each good way, and what each refuses, with its exit code."""
 
+import errno
 import hashlib
 import os
 import re
@@ -16,7 +17,7 @@ from tests.verifiers import openssl
 from sealwright.cli import typed
 from sealwright.cli.output import UsageError
 from sealwright.cli.times import duration, moment
-from sealwright.client import settings, signing, ssh
+from sealwright.client import delivery, settings, signing, ssh
 from sealwright.core import canonical
 from sealwright.translog.notes import SignatureType, VerifierKey
 
@@ -417,7 +418,11 @@ def test_pipelines_request_and_their_controllers_cannot_approve(terminal, image)
         ("--option version=1.2.3", CONFIGURATION, "raw has no option version"),
         ("--option signing_time=5", REFUSED, "option signing_time is 5, outside the request's life"),
         ("--expires soon", USAGE, "'soon' is no duration"),
-        ("--expires 31d", 65, "a request lives at most"),
+        ("--expires 31d", USAGE, "--expires 31d is longer than a request may wait"),
+        ("--release '1 4'", USAGE, "'1 4' is no release: letters, digits and"),
+        ("--environment prod", USAGE, "invalid value for '--environment': 'prod' is not one of"),
+        ("-o /proc/signed/", CONFIGURATION, "nothing can be written into /proc: "),
+        ("-o /sys/signed.bin --wait", CONFIGURATION, "nothing can be written into /sys: "),
         ("--wait abc", USAGE, "'abc' behind --wait is neither a duration nor a file"),
         ("--wait=abc", USAGE, "'abc' is no duration"),
         ("-o no/such/folder/out.bin", CONFIGURATION, "there is no folder no/such/folder"),
@@ -496,8 +501,10 @@ def test_output_names_that_are_taken_are_refused_before_anybody_is_asked(termina
 
 
 def test_a_folder_that_cannot_be_written_to_is_refused_before_anybody_is_asked(terminal, image, tmp_path, monkeypatch):
-    may = os.access  # root may write anywhere
-    monkeypatch.setattr("os.access", lambda path, mode: mode & os.W_OK == 0 and may(path, mode))
+    def refuse(**_):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(delivery, "TemporaryFile", refuse)  # root may write anywhere
     command = ("sign", image, "--product", "router", "--release", "1", "--wait", "0")
     for extra in ((), ("-o", tmp_path / "out.bin"), ("-o", f"{tmp_path}/new/folder/")):
         said = terminal.run("ada", *command, *extra)

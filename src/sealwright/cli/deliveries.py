@@ -1,12 +1,14 @@
 """What ``sign --wait`` and ``request fetch`` say of files they wrote, and of those still to come."""
 
 import shlex
+import signal
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
-from sealwright.cli.output import PROGRAM, EndedError, note, show, show_table
+from sealwright.cli.output import PROGRAM, EndedError, StoppedError, note, show, show_table
 from sealwright.client.assembly import Delivered
 from sealwright.client.delivery import Place
 from sealwright.core.errors import SealwrightError
@@ -22,12 +24,27 @@ OUTPUT_HELP = (
 def ending(value: dict[str, Any]) -> Iterator[None]:
     """Have an error inside the block end the command with ``value`` beside it, for programs that go on from there.
 
-    ``value`` may be filled further inside the block.
+    So do Ctrl-C and SIGTERM, as of a job that is cancelled.  ``value`` may be filled further inside the block.
     """
+    before = signal.signal(signal.SIGTERM, _terminate)
     try:
         yield
     except SealwrightError as e:
         raise EndedError(e, value) from e
+    except _TerminatedError:
+        raise StoppedError(128 + signal.SIGTERM, value) from None
+    except KeyboardInterrupt:
+        raise StoppedError(128 + signal.SIGINT, value) from None
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+class _TerminatedError(KeyboardInterrupt):
+    """SIGTERM came."""
+
+
+def _terminate(_number: int, _frame: FrameType | None) -> None:
+    raise _TerminatedError
 
 
 def show_delivered(delivered: Sequence[Delivered], trust: Path) -> None:

@@ -20,6 +20,7 @@ from sealwright.cli.output import (
     PROGRAM,
     DeclinedError,
     EndedError,
+    StoppedError,
     UsageError,
     error_json,
     show_error,
@@ -93,6 +94,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(wants_json, error_json(e.error), e.error.message, e.error.hint, e.value)
     except DeclinedError:
         return INTERRUPTED
+    except StoppedError as e:
+        resume = f"what was submitted stays: resume with `{e.value['resume']}`"
+        value = {"code": "interrupted", "message": "interrupted", "exit_code": e.exit_code, "hint": resume}
+        return _fail(wants_json, value, "interrupted", resume, e.value)
     except KeyboardInterrupt:
         show_error("interrupted", "what was submitted stays: `sealwright request list` shows it")
         return INTERRUPTED
@@ -100,10 +105,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Whoever read is gone; Python would complain when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return BROKEN_PIPE
-    except PermissionError as e:
-        value = {"code": str(Code.CONFIGURATION), "message": f"{e.filename}: {e.strerror}", "exit_code": 78}
-        return _fail(wants_json, value, str(value["message"]), "ask for access, or name another place")
     except Exception as e:
+        if isinstance(e, OSError) and e.filename and e.strerror:  # a file that is not there, or may not be touched
+            value = {"code": str(Code.CONFIGURATION), "message": f"{e.filename}: {e.strerror}", "exit_code": 78}
+            return _fail(wants_json, value, str(value["message"]), "ask for access, or name another place")
         if os.environ.get("SEALWRIGHT_DEBUG") == "1":
             raise
         value = {"code": str(Code.INTERNAL), "message": f"internal error: {type(e).__name__}", "exit_code": INTERNAL}

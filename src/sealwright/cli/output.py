@@ -32,6 +32,14 @@ class EndedError(Exception):
         self.error, self.value = error, value
 
 
+class StoppedError(Exception):
+    """Somebody ended a command with a signal, and is told how to go on."""
+
+    def __init__(self, exit_code: int, value: Mapping[str, Any]) -> None:
+        super().__init__("interrupted")
+        self.exit_code, self.value = exit_code, value
+
+
 class DeclinedError(Exception):
     """Somebody was asked and said no: nothing was done, and that was said."""
 

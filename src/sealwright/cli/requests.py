@@ -228,11 +228,12 @@ def fetch(
         resume = resume_command(view.request.id, paths, place, replace=force)
         value = {"id": view.request.id, "digest": view.digest, "state": view.status.state, "resume": resume}
         with ending(value):
-            delivery.check_place(place, len(paths), replace=force)
+            is_signed = view.status.state == RequestState.SIGNED  # an earlier run may have fetched it
+            delivery.check_place(place, len(paths), replace=force or is_signed)
             files = delivery.match_files(view.request, table.sources)
             artifacts = {artifact.name: artifact for artifact in view.request.artifacts}
             named = ((source.path, artifacts[name]) for name, source in files.items())
-            delivery.check_names(place, named, replace=force)
+            delivery.check_names(place, named, replace=force or is_signed)
             status = signing.watch(table.settings, table.api, view.digest, wait or 0, note)
             value |= {"state": status.state, "detail": status.detail}
             signing.check_signed(status, resume)

@@ -1,5 +1,6 @@
 """``sealwright sign``: ask for signatures, and with ``--wait`` bring the signed images home."""
 
+import re
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from sealwright.cli.deliveries import OUTPUT_HELP, delivered_json, ending, resume_command, show_delivered
-from sealwright.cli.output import iso, note, show, show_json, show_table, utc
+from sealwright.cli.output import UsageError, iso, note, show, show_json, show_table, utc
 from sealwright.cli.times import duration
 from sealwright.client import delivery, settings, signing
 from sealwright.client.compose import PreparedArtifact
@@ -16,7 +17,11 @@ from sealwright.client.files import FileSource
 from sealwright.client.options import option_names
 from sealwright.formats import FORMATS
 from sealwright.formats.targets import ANY, TARGETS
-from sealwright.policy.documents import Environment
+from sealwright.policy.documents import MAX_REQUEST_SECONDS, Environment
+from sealwright.service.ports import RequestState
+
+DEFAULT_LIFETIME = "7d"
+RELEASE = r"[A-Za-z0-9][A-Za-z0-9._+~-]{0,79}"
 
 
 def sign(
@@ -40,8 +45,9 @@ def sign(
         typer.Option(metavar="NAME", help=f"refuse what this verifier would not accept: {', '.join(sorted(TARGETS))}"),
     ] = ANY.name,
     expires: Annotated[
-        str, typer.Option(metavar="DURATION", help="how long it may be approved: 12h, 7d, 30d at most")
-    ] = "7d",
+        str | None,
+        typer.Option(metavar="DURATION", help="how long it may be approved: 12h, 7d by default, 30d at most"),
+    ] = None,
     wait: Annotated[
         int | None,
         typer.Option(metavar="[DURATION]", help="wait until it is signed and fetch it: 90s, 10m, an hour by default"),
@@ -59,11 +65,12 @@ def sign(
     Exit codes with --wait: 0 signed and fetched, 77 rejected or refused, 75 still waiting; with --json the request's id
     and the command that resumes are printed in each case.
     """
+    _check_release(release)
     order = signing.Order(
         product=product,
         release=release,
         environment=environment,
-        lifetime_seconds=duration(expires),
+        lifetime_seconds=_lifetime(expires or DEFAULT_LIFETIME),
         key_profiles=tuple(key_profile or ()),
         image_format=image_format,
         options=tuple(option or ()),
@@ -71,9 +78,10 @@ def sign(
         is_new=new,
     )
     place = delivery.place_of(output, len(image))
-    delivery.check_place(place, len(image), replace=force)
+    delivery.check_place(place, len(image), replace=True)
 
     def check(artifacts: Sequence[PreparedArtifact]) -> None:
+        delivery.check_place(place, len(image), replace=force)
         if wait is not None:
             named = [made.artifact for made in artifacts]
             delivery.check_names(place, zip(image, named, strict=True), replace=force)
@@ -86,11 +94,17 @@ def sign(
         value = {**_as_json(submitted), "resume": resume}
         if submitted.is_resumed:
             note(f"you asked for this before: going on with {submitted.request.id}; --new asks anew")
+            if expires and order.lifetime_seconds != submitted.request.expires - submitted.request.created:
+                note(f"--expires {expires} changes nothing: it expires at {utc(submitted.request.expires)}")
         if wait is None:
             _show_submitted(submitted, resume, value, json=json)
             return
-        note(f"request {submitted.request.id} waits; if this ends first: `{resume}`")
+        is_signed = submitted.status.state == RequestState.SIGNED
+        if not is_signed:
+            note(f"request {submitted.request.id} waits; if this ends first: `{resume}`")
         with ending(value):
+            if submitted.is_resumed and not is_signed:  # what is signed may have been fetched by an earlier run
+                check(submitted.artifacts)
             status = signing.watch(chosen, api, submitted.digest, wait, note)
             value |= {"state": status.state, "detail": status.detail}
             signing.check_signed(status, resume)
@@ -102,6 +116,21 @@ def sign(
         show_json({**value, "outputs": delivered_json(delivered, chosen.trust_path)})
     else:
         show_delivered(delivered, chosen.trust_path)
+
+
+def _check_release(release: str) -> None:
+    if not re.fullmatch(RELEASE, release):
+        raise UsageError(
+            f"{release[:80]!r} is no release: letters, digits and . _ + ~ - without spaces, a letter or digit first",
+            hint="as --release 1.4.0",
+        )
+
+
+def _lifetime(text: str) -> int:
+    seconds = duration(text)
+    if seconds > MAX_REQUEST_SECONDS:
+        raise UsageError(f"--expires {text} is longer than a request may wait", hint="30d at most")
+    return seconds
 
 
 def _show_submitted(submitted: signing.Submitted, resume: str, value: dict[str, Any], *, json: bool) -> None:

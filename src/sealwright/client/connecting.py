@@ -2,16 +2,14 @@
 
 import time
 from dataclasses import dataclass
-from ipaddress import ip_address
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from sealwright.client import settings
 from sealwright.client.api import Api
 from sealwright.client.log_view import head
 from sealwright.client.settings import Settings
 from sealwright.client.standing import fetch
-from sealwright.core.errors import ConfigurationError, UnavailableError
+from sealwright.core.errors import UnavailableError
 from sealwright.policy.documents import Person, Pipeline
 
 RETRY_SECONDS = 0.5
@@ -37,7 +35,7 @@ def connect(url: str, trust: Path, identity: Path, *, wait_seconds: float = 0) -
 
     A server that does not answer yet is waited for.
     """
-    is_private = _check_url(url)
+    is_private = settings.check_url(url, "url")
     tried = Settings(url=url, trust_path=trust, trust=settings.load_trust(trust), identity=identity)
     with tried.api() as api:
         person = _who(api, time.monotonic() + wait_seconds)
@@ -65,21 +63,3 @@ def _who(api: Api, deadline: float) -> str:
             if time.monotonic() >= deadline:
                 raise
             time.sleep(RETRY_SECONDS)
-
-
-def _check_url(url: str) -> bool:
-    try:
-        parts = urlsplit(url)
-        host, _ = parts.hostname or "", parts.port
-    except ValueError:
-        host, parts = "", urlsplit("")
-    if parts.scheme not in ("http", "https") or not host or parts.query or parts.fragment or parts.username:
-        raise ConfigurationError(f"{url[:100]!r} is no URL of a server", setting="url", hint="as https://sign.example")
-    return parts.scheme == "https" or host == "localhost" or _is_loopback(host)
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False

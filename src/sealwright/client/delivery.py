@@ -1,9 +1,9 @@
 """Takes a signed request home: its dossier, fetched and matched with one's own files, becomes signed images."""
 
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryFile
 
 from sealwright.client.api import Api
 from sealwright.client.assembly import Delivered, assemble, default_output, deliver, signed_name
@@ -11,6 +11,7 @@ from sealwright.client.compose import PreparedArtifact
 from sealwright.client.files import FileSource, sidecar_path
 from sealwright.client.images import digests
 from sealwright.client.outputs import refuse_existing
+from sealwright.client.redelivery import delivered_before
 from sealwright.client.settings import Settings
 from sealwright.core.digests import document_digest
 from sealwright.core.errors import Code, ConfigurationError, VerificationError
@@ -88,8 +89,11 @@ def deliver_all(
         evidence = assemble(dossier, name, source, FORMATS, prepared=(prepared or {}).get(name))
         target = place.path
         if target is not None and place.is_folder:
-            target.mkdir(parents=True, exist_ok=True)
+            _make_folder(target)
             target /= default_output(source.path, evidence).name
+        if not replace and (before := delivered_before(evidence, source, target, settings.trust, FORMATS)):
+            delivered.append(before)
+            continue
         delivered.append(deliver(evidence, source, target, settings.trust, FORMATS, replace=replace))
     return delivered
 
@@ -140,7 +144,24 @@ def check_names(place: Place, images: Iterable[tuple[Path, Artifact]], *, replac
 
 
 def _check_writable(folder: Path) -> None:
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise ConfigurationError(
-            f"nothing can be written into {folder.absolute()}", setting="output", hint="name another place with -o"
-        )
+    """Make a file there: permissions alone do not tell, neither to root nor of /proc or a full or read-only disk."""
+    try:
+        with TemporaryFile(dir=folder):
+            pass
+    except OSError as e:
+        raise _unwritable(folder, e) from None
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as e:
+        raise _unwritable(folder, e) from None
+
+
+def _unwritable(folder: Path, e: OSError) -> ConfigurationError:
+    return ConfigurationError(
+        f"nothing can be written into {folder.absolute()}: {e.strerror}",
+        setting="output",
+        hint="name another place with -o",
+    )

@@ -6,8 +6,10 @@ Nothing here is secret: the identity is the path of a key, the trust file is pub
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
 from sealwright.client.api import Api, Connection
 from sealwright.client.files import read_small
@@ -70,7 +72,29 @@ def load(environment: Mapping[str, str] = os.environ) -> Settings:
                 setting=name,
                 hint="`sealwright connect URL --trust FILE --identity KEY`",
             )
+    check_url(url, URL if environment.get(URL) else "url")
     return Settings(url=url, trust_path=Path(trust), trust=load_trust(Path(trust)), identity=Path(identity))
+
+
+def check_url(url: str, setting: str) -> bool:
+    """Refuse what is no URL of a server; return whether nobody in between can listen: https, or this machine."""
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname or "", parts.port
+    except ValueError:
+        host, parts = "", urlsplit("")
+    if parts.scheme not in ("http", "https") or not host or parts.query or parts.fragment or parts.username:
+        raise ConfigurationError(
+            f"{setting}: {url[:100]!r} is no URL of a server", setting=setting, hint="as https://sign.example"
+        )
+    return parts.scheme == "https" or host == "localhost" or _is_loopback(host)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def save(url: str, trust: Path, identity: Path, environment: Mapping[str, str] = os.environ) -> Path:

@@ -89,13 +89,12 @@ def submit(
 ) -> Submitted:
     """Prepare the images, upload each once, and submit the signed request; or take up one's own earlier one.
 
-    ``check`` may still refuse when it is known what would be asked for.
+    ``check`` may still refuse a new request when it is known what would be asked for.
     """
     now = int(time.time())
     standing = needed(fetch(api, settings.trust))
     check_standing(standing, now)
     artifacts = prepare(order, sources, standing, now)
-    check(artifacts)
     if not order.is_new:
         wanted = Wanted(
             requester=api.who(),
@@ -110,6 +109,7 @@ def submit(
             return Submitted(
                 request=view.request, digest=view.digest, artifacts=prepared, status=view.status, is_resumed=True
             )
+    check(artifacts)
     signed = _sign_request(settings, api.who(), order, artifacts, standing, now)
     _upload(api, sources, artifacts, tell)
     body = SubmitBody(request=signed, messages=tuple(m for a in artifacts for m in a.messages))
