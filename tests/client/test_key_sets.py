@@ -1,17 +1,28 @@
 """What key sets are for: a fleet between two keys, and two places that keep keys; the outside verifier takes both."""
 
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from tests.client.paired import FIRST, SECOND, Pair
+from tests.conftest import PROJECT
 from tests.formats import efi_images
 from tests.verifiers import sbverify
 
+from sealwright.client.assembly import assemble
 from sealwright.client.signing import Order, choose_keys
-from sealwright.core.errors import RefusedError, SealwrightError
+from sealwright.core import records
+from sealwright.core.errors import Code, RefusedError, SealwrightError
 from sealwright.core.images import MemorySource
 from sealwright.core.keys import Algorithm
+from sealwright.evidence.bundle import Evidence
+from sealwright.formats import FORMATS
 from sealwright.policy import documents as d
+from sealwright.policy import key_sets
 
 ANY, RSA = d.KeySetRule.ANY, Algorithm.RSA_PKCS1_SHA256
 
@@ -77,3 +88,32 @@ def test_sign_takes_the_set_of_the_product_by_itself():
     assert [k.id for k in choose_keys(order("third"), ["raw"], pair.instance.standing())["raw"]] == [
         "gateway/production/3"
     ]
+
+
+def second_verifier(folder: Path, image: Path, pair: Pair, evidence: Evidence) -> tuple[int, str]:
+    for name, record in (("evidence", evidence), ("trust", pair.trust())):
+        (folder / name).write_bytes(records.serialise(record))
+    verifier = PROJECT / "tests" / "independent" / "verifier.py"
+    command = [sys.executable, verifier, image, folder / "evidence", folder / "trust"]
+    said = subprocess.run(command, capture_output=True, text=True, check=False)
+    return said.returncode, said.stdout
+
+
+def test_the_second_verifier_demands_whole_sets_too(tmp_path, monkeypatch):
+    pair = Pair("raw")
+    path = tmp_path / "app.bin"
+    path.write_bytes(b"firmware" * 50)
+    evidence = pair.evidence_of(path)
+    code, said = second_verifier(tmp_path, path, pair, evidence)
+    assert (code, said[:16]) == (0, "approved (slots ")
+    code, said = second_verifier(tmp_path, path, pair, replace(evidence, signatures=evidence.signatures[:1]))
+    assert (code, said[:20]) == (1, "refused: evidence 27")
+    with monkeypatch.context() as evil:  # a signer that knows no key sets
+        evil.setattr(key_sets, "check_request", lambda *_: None)
+        dossier = pair.sign(pair.prepare_with(path, FIRST))
+        half = assemble(dossier, path.name, MemorySource(path.read_bytes()), FORMATS)
+    code, said = second_verifier(tmp_path, path, pair, half)
+    assert (code, said[:48]) == (1, "refused: authorise 20: For each artifact, if [ke")
+    with pytest.raises(RefusedError) as refused:
+        pair.verify(half, path)
+    assert refused.value.code is Code.KEY_SET_INCOMPLETE
