@@ -18,7 +18,7 @@ from pathlib import Path
 
 import atheris
 
-MAX_INPUT_BYTES = 16 * 1024
+MIN_LIMIT_BYTES = 16 * 1024
 MAX_SECONDS = 5  # of processor time, for one input
 MAX_GROWTH_KIB = 300 * 1024
 
