@@ -95,12 +95,9 @@ def main() -> None:
     for name, data in target.inputs().items():
         (work / "inputs" / name).write_bytes(data)
     seeds = [folder for folder in (work / "inputs", harness.CORPUS / chosen.target) if folder.is_dir()]
-    arguments = [
-        f"-max_total_time={chosen.seconds}",
-        "-rss_limit_mb=1024",
-        "-timeout=10",
-        f"-max_len={MAX_INPUT_BYTES}",
-    ]
+    longest = max(path.stat().st_size for folder in seeds for path in folder.iterdir())
+    arguments = [f"-max_total_time={chosen.seconds}", "-rss_limit_mb=1024", "-timeout=10"]
+    arguments += [f"-max_len={max(MIN_LIMIT_BYTES, longest * 5 // 4)}"]  # what is longer would be cut short
     arguments += [f"-artifact_prefix={work / 'crashes'}{os.sep}", "-print_final_stats=1", "-reload=0"]
     atheris.Setup(
         [sys.argv[0], *arguments, str(work / "corpus"), *map(str, seeds)],
