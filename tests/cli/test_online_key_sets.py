@@ -72,6 +72,7 @@ def with_set(terminal: Terminal, live: Live, rule: str) -> str:
 def test_a_hybrid_pair_signs_by_itself_and_verify_demands_all_and_says_so(terminal, live, tmp_path):
     trust = ("--trust", live.configuration.trust_file)
     assert f"hybrid: all of {CLASSICAL}, {QUANTUM} for raw" in with_set(terminal, live, "all")
+    assert f"hybrid: all of {CLASSICAL}, {QUANTUM} for raw" in terminal.good("ada", "product", "list").out
     image = signed(terminal, tmp_path, "one.bin")
     said = terminal.good("dan", "verify", image, *trust)
     assert f"hybrid, all of 2 must sign: found {CLASSICAL}, {QUANTUM}" in said.out

@@ -9,7 +9,7 @@ from sealwright.cli.drafting import keep, say_stale, spell_taken, taken_json
 from sealwright.cli.output import note, show, show_json, show_table, utc
 from sealwright.cli.typed import noun
 from sealwright.client import administration, products
-from sealwright.client.differences import spell_quorum
+from sealwright.client.differences import spell_key_set, spell_quorum
 from sealwright.client.people import known_roles
 from sealwright.core import records
 from sealwright.core.errors import ConfigurationError
@@ -71,6 +71,7 @@ def list_products(json: Json = False) -> None:
                 ("approvals", "; ".join(map(spell_quorum, scope.quorum)) or "none needed"),
                 ("key grades", ", ".join(scope.key_grades)),
                 ("keys", ", ".join(key for key in own if revoked.key(key) is None) or "none"),
+                *(("key set", spell_key_set(key_set)) for key_set in scope.key_sets or ()),
                 *(("revoked key", f"{found.subject}, {spell_taken(found)}") for found in taken),
                 ("member states", ", ".join(scope.member_states) or "none named"),
                 ("supported until", utc(scope.support_until) if scope.support_until else "not said"),

@@ -11,7 +11,17 @@ from typing import Any, Literal
 
 from sealwright.core import canonical, records
 from sealwright.core.keys import PublicKey
-from sealwright.policy.documents import Authenticator, KeyProfile, Person, Pipeline, QuorumGroup, Root, Scope, Section
+from sealwright.policy.documents import (
+    Authenticator,
+    KeyProfile,
+    KeySet,
+    Person,
+    Pipeline,
+    QuorumGroup,
+    Root,
+    Scope,
+    Section,
+)
 from sealwright.policy.sections import parse_section
 from sealwright.policy.signatures import fingerprint, ssh_key
 
@@ -116,13 +126,16 @@ def _spell(section: Section) -> Spelled:
         case Scope():
             spelled["quorum"] = tuple(map(spell_quorum, section.quorum)) or ("no approval needed",)
             if section.key_sets:
-                spelled["key sets"] = tuple(
-                    f"{s.id}: {s.rule} of {', '.join(s.members)} for {s.image_format or 'any format'}"
-                    for s in section.key_sets
-                )
+                spelled["key sets"] = tuple(map(spell_key_set, section.key_sets))
         case _:
             pass
     return spelled
+
+
+def spell_key_set(key_set: KeySet) -> str:
+    """Return a key set as people read it: ``hybrid: all of K, L for raw``."""
+    members = ", ".join(key_set.members)
+    return f"{key_set.id}: {key_set.rule} of {members} for {key_set.image_format or 'any format'}"
 
 
 def _spell_plain(record: Any) -> Spelled:
