@@ -27,9 +27,10 @@ from sealwright.keystores.worker_client import Worker
 from sealwright.signer.shifts import PORTION
 
 PARTITIONS = 2
+SLOW_PORTION = 4  # so that a portion does not take longer than a run
 PIN = "12345678"
 BLOCK = Block(1, 1 << 15)
-HSS_LMS = "2xsha256-n24-h10-w8"
+HSS_LMS = "3xsha256-n24-h5-w8"
 ON_TOKEN = (
     Algorithm.ECDSA_P256_SHA256,
     Algorithm.ECDSA_P384_SHA384,
@@ -111,7 +112,7 @@ def _keystore(
 
 def _through(workers: Sequence[Worker], keys: Sequence[PublicKey], algorithm: Algorithm, seconds: float) -> float:
     """Return the rate of all workers together."""
-    portion = 1 if algorithm.is_slow else PORTION
+    portion = SLOW_PORTION if algorithm.family is Family.SLH_DSA else PORTION
 
     def work(worker: Worker, key: PublicKey) -> float:
         payload = os.urandom(32 if algorithm.hash_name == "sha256" else 48 if algorithm.is_prehashed else 64)

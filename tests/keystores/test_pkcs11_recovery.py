@@ -215,6 +215,26 @@ def test_tokens_that_change_their_slots_are_found_by_their_label(
         label_worker.close()
 
 
+def test_a_token_in_trouble_in_another_slot_keeps_nobody_from_ours(
+    new_token: tuple[SoftHsm, str], shim: Shim, key: PublicKey
+) -> None:
+    shim.reverse_slots()  # whichever comes first: one of two tokens does not answer, and then the other
+    new_token[0].token("camera/production", PIN.reveal().decode())
+    outcomes = set()
+    for skip in range(3):
+        shim.trouble("C_GetTokenInfo", "CKR_TOKEN_NOT_PRESENT", skip=skip)
+        keystore = Pkcs11Keystore(shim.uri(new_token[1]))
+        try:
+            keystore.open(PIN)
+            key.verify(ECDSA, PAYLOADS[0], keystore.sign(key.fingerprint, ECDSA, PAYLOADS[0]))
+            outcomes.add("found")
+        except UnavailableError as e:
+            outcomes.add(e.message)
+        keystore.close()
+    gone = "no token 'router/production' in any slot; C_GetTokenInfo answered CKR_TOKEN_NOT_PRESENT (0xe0)"
+    assert outcomes == {"found", gone}
+
+
 def slot_numbers(uri: str) -> dict[str, int]:
     """Return the slots of the tokens that are initialised, as a new process would see them."""
     module = Module.load(parse_uri(uri).module_path)

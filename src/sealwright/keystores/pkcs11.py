@@ -252,7 +252,8 @@ class _Login:
             if t.flags & abi.CKF_TOKEN_INITIALIZED and t.label == self._uri.token and self._uri.serial in ("", t.serial)
         ]
         if not found:
-            raise UnavailableError(f"no token {self._uri.token!r} in any slot", code=Code.KEYSTORE_UNAVAILABLE)
+            why = "".join(f"; {error}" for error in module.unread[:1])
+            raise UnavailableError(f"no token {self._uri.token!r} in any slot{why}", code=Code.KEYSTORE_UNAVAILABLE)
         if len(found) > 1:
             raise ConfigurationError(
                 f"{len(found)} tokens are called {self._uri.token!r}",

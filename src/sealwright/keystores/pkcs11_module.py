@@ -48,6 +48,7 @@ class Module:
 
     def __init__(self, path: str) -> None:
         self._users = 0
+        self.unread: list[CryptokiError] = []
         try:
             table = ctypes.POINTER(abi.FunctionList)()
             answer = ctypes.CDLL(path).C_GetFunctionList(byref(table))
@@ -100,12 +101,18 @@ class Module:
         return self._functions[name]
 
     def tokens(self) -> list[Token]:
-        """Return the tokens in all slots, also those not initialised."""
+        """Return the tokens in all slots, also those not initialised; those that do not answer are ``unread``."""
         count = c_ulong()
         self.call("C_GetSlotList", 1, None, byref(count))
         slots = (c_ulong * count.value)()
         self.call("C_GetSlotList", 1, slots, byref(count))
-        return [self._token(slot) for slot in slots[: count.value]]
+        found, self.unread = list[Token](), list[CryptokiError]()
+        for slot in slots[: count.value]:
+            try:
+                found.append(self._token(slot))
+            except CryptokiError as e:  # somebody else's token in trouble is no reason not to find ours
+                self.unread.append(e)
+        return found
 
     def _token(self, slot: int) -> Token:
         info = abi.TokenInfo()
