@@ -61,11 +61,13 @@ class Partitions(Mapping[str, Partition]):
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._workers: dict[str, Worker] = {}
+        self._lock = threading.Lock()  # rounds and canaries ask at once, and a partition has one worker
         self._load()
 
     def __getitem__(self, name: str) -> Partition:
-        if name not in self._workers:
-            self._load()
+        with self._lock:
+            if name not in self._workers:
+                self._load()
         return WorkerPartition(self._workers[name])
 
     def __iter__(self) -> Iterator[str]:
@@ -76,7 +78,9 @@ class Partitions(Mapping[str, Partition]):
 
     def close(self) -> None:
         """End all workers."""
-        for worker in self._workers.values():
+        with self._lock:
+            workers = tuple(self._workers.values())
+        for worker in workers:
             worker.close()
 
     def _load(self) -> None:
