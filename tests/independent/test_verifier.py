@@ -207,6 +207,24 @@ def test_a_wrong_trust_file_is_refused_by_both(name):
     assert (independent(*given).partition(":")[0], reference(*given)) == (refused, code)
 
 
+@pytest.mark.parametrize("missing", ["Ed25519", "ML-DSA-44"])
+def test_half_a_checkpoint_signature_is_refused_by_both_where_both_keys_are_known(missing):
+    evidence = evidence_of("boot.bin")
+    text, _, lines = base64.b64decode(evidence["checkpoint"]).decode().rpartition("\n\n")
+    ed25519, ml_dsa, witness = lines.splitlines(keepends=True)
+    assert len(ml_dsa) > 10 * len(ed25519)
+    kept = ml_dsa if missing == "Ed25519" else ed25519
+    evidence["checkpoint"] = base64.b64encode(f"{text}\n\n{kept}{witness}".encode()).decode()
+    given = value("boot.bin"), spelled(evidence)
+    assert independent(*given, value("trust.json")).startswith("evidence 2:")
+    assert reference(*given, value("trust.json")) == "not-trusted"
+    from_before = spelled({name: member for name, member in TRUST.items() if name != "log_ml_dsa"})
+    both = {"independent", "reference"}
+    assert accepted_by(*given, from_before) == (both if missing == "ML-DSA-44" else set())
+    later = spelled(TRUST | {"log_ml_dsa": TRUST["log_ml_dsa"] | {"first_size": 13}})
+    assert accepted_by(*given, later) == (both if missing == "ML-DSA-44" else set())
+
+
 def test_every_change_of_the_form_of_the_trust_file_is_judged_alike():
     """A trust file may say other things; both verifiers must draw the same conclusions from it."""
     image, evidence = value("boot.bin"), value("boot.bin.sealwright")
