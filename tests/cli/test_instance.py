@@ -1,12 +1,15 @@
 """init, up, server, signer, doctor, backup and restore as an operator types them."""
 
 import json
+import os
 import subprocess
+from dataclasses import replace
 
 import pytest
 from tests.conftest import require_tool
 from tests.simulators.live import Live, make_identity
 from tests.simulators.softhsm import SoftHsm
+from tests.simulators.users import FIRST, open_folder, python, require_root
 
 from sealwright.cli.main import main
 from sealwright.signer.heads import peek
@@ -73,7 +76,7 @@ def test_init_for_production_wants_two_administrators(capsys, tmp_path, ada):
     ben = make_identity(tmp_path / "ben")
     code, _, err = init(capsys, tmp_path / "i", ada, "--grade", "production")
     assert code == 77
-    assert "threshold 2 cannot be met by 1 administrators" in err
+    assert "threshold 2 cannot be met by 1 administrator" in err
     code, _, err = init(capsys, tmp_path / "i", ada, "--grade", "production", "--threshold", 1)
     assert code == 64
     code, out, _ = init(capsys, tmp_path / "i", ada, "--grade", "production", "--administrator", f"ben={ben}")
@@ -184,6 +187,38 @@ def test_backup_and_restore(capsys, tmp_path):
     code, _, err = run(capsys, "doctor", folder)
     assert code == 78
     assert f"{folder} was replaced by {tmp_path}/r" in err
+
+
+def test_up_refuses_what_nothing_could_be_signed_with():
+    """As a user who is not root, to whom modes mean nothing."""
+    require_root()
+    with open_folder() as folder:
+        live = Live(folder / "l").make()
+        for path in (folder / "l", *(folder / "l").rglob("*")):
+            os.chown(path, FIRST, FIRST)
+        up = "import sys; from sealwright.cli.main import main; print(main(['up', sys.argv[1]]))"
+        database = live.folder / "i" / "server" / "log.db"
+        database.chmod(0o400)
+        done = subprocess.run(
+            [python(), "-I", "-c", up, live.folder / "i"], user=FIRST, group=FIRST, extra_groups=(), cwd="/",
+            capture_output=True, text=True, timeout=60,
+        )  # fmt: skip
+        assert done.stdout.strip() == "78"
+        assert f"{database} cannot be written to: nothing could be signed" in done.stderr
+        assert f"chmod u+rwX {database}" in done.stderr
+        assert "serves" not in done.stdout
+
+
+def test_up_says_which_keys_it_cannot_read(capsys, tmp_path, monkeypatch):
+    live = Live(tmp_path).make()
+    loaded = live.configuration
+    setting = configuration.PartitionSetting(uri=f"files:{loaded.keys}/lamp", secret="file:/nowhere")  # noqa: S106
+    configuration.write(replace(loaded, partitions={"lamp": setting}))
+    monkeypatch.setattr(supervisor.Supervisor, "run", lambda self: self._on_ready())
+    (loaded.keys / "lamp").mkdir(parents=True)
+    code, _, err = run(capsys, "up", live.folder / "i")
+    assert code == 0
+    assert "warning: nothing will be signed with the keys of lamp: its key files are not there" in err
 
 
 def test_up_shows_how_to_connect_when_both_serve(capsys, tmp_path, monkeypatch):

@@ -6,6 +6,7 @@ import time
 from contextlib import closing
 from dataclasses import replace
 from hashlib import sha256
+from pathlib import Path
 
 import pytest
 from tests.simulators.live import Live, free_port
@@ -109,6 +110,30 @@ def test_without_keys_a_backup_has_none_and_it_never_replaces_anything(live, tmp
     with pytest.raises(ConfigurationError, match="there is no log"):
         backup.back_up(live.configuration, tmp_path / "c", with_keys=False)
     assert {p.name for p in tmp_path.iterdir()} == {"b", "i"}
+
+
+@pytest.mark.parametrize("place", ["/proc/backup", "/sys/deep/backup"])
+def test_a_place_that_takes_no_files_is_a_wrong_setting(live, place):
+    with pytest.raises(ConfigurationError, match="no backup can be made in"):
+        backup.back_up(live.configuration, Path(place), with_keys=True)
+
+
+def test_every_folder_of_a_backup_is_private(live, tmp_path):
+    backup.back_up(live.configuration, tmp_path / "b", with_keys=True)
+    folders = [path for path in (tmp_path / "b").rglob("*") if path.is_dir()]
+    assert {path.name for path in folders} >= {"server", "signer", "keys", "images"}
+    assert all(path.stat().st_mode & 0o077 == 0 for path in folders)
+
+
+def test_what_a_backup_without_keys_lacks_is_listed_and_found(live, tmp_path):
+    made = backup.back_up(live.configuration, tmp_path / "b", with_keys=False)
+    restored, missing = backup.restore(tmp_path / "b", tmp_path / "r", as_of=(made.size, made.root_hash))
+    for name in restored.partitions:
+        folder = restored.folder / "signer/keys" / name
+        assert f"{folder}/" in missing
+        (found,) = [f for f in doctor_records.examine(restored) if f.is_bad and name in f.found and f.subject == "keys"]
+        assert f"its key files are not there: {folder}" in found.found
+        assert "--keys" in found.remedy
 
 
 def test_the_newest_state_goes_on_in_place_of_the_old_installation(live, tmp_path):

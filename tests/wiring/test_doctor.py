@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from tests.simulators.live import Live, free_port
+from tests.simulators.users import FIRST, open_folder, python, require_root, run_as
 
 from sealwright.signer.heads import peek
 from sealwright.wiring import configuration as settings
@@ -113,6 +114,13 @@ def overwrite(pattern: str, content: bytes):
 BROKEN = [
     (chmod("sealwright.toml", 0o666), Level.PROBLEM, "files", "others can change sealwright.toml"),
     (chmod("server", 0o755), Level.PROBLEM, "files", "others can look into"),
+    (chmod("server/log.db", 0o400), Level.PROBLEM, "files", "server/log.db cannot be written to: nothing is signed"),
+    (chmod("server", 0o500), Level.PROBLEM, "files", "server cannot be written to: nothing is signed"),
+    (chmod("guard", 0o500), Level.PROBLEM, "files", "guard cannot be written to: nothing is signed"),
+    (chmod("server", 0), Level.PROBLEM, "files", "server cannot be entered: nothing is signed"),
+    (chmod("signer/keys/router-production", 0), Level.PROBLEM, "keys", "keys/router-production cannot be read"),
+    (chmod("signer/keys", 0), Level.PROBLEM, "keys", "signer/keys cannot be entered"),
+    (remove("signer/secrets/router-production"), Level.PROBLEM, "keys", "partition router-production"),
     (chmod("signer/identity", 0o644), Level.PROBLEM, "files", "others can read"),
     (remove("server/log-key"), Level.PROBLEM, "files", "is missing"),
     (overwrite("server/log-key", b"not hex"), Level.PROBLEM, "identity", "log-key does not hold 32 bytes in hex"),
@@ -152,6 +160,30 @@ def test_what_is_broken_is_found_with_its_remedy(folder, breaking, level, subjec
     bad = [f for f in findings if f.is_bad]
     assert any((f.level, f.subject) == (level, subject) and message in f.found for f in bad), bad
     assert all(f.remedy for f in bad)
+
+
+@pytest.mark.parametrize("path", ["server", "signer/keys", "signer/keys/router-production", "server/log.db"])
+def test_what_is_closed_to_its_owner_is_mended_by_chmod(folder, path):
+    (folder / path).chmod(0)
+    remedies = {f.remedy for f in doctor_records.examine(settings.load(folder)) if f.is_bad}
+    assert remedies == {f"chmod u+rwX {folder / path}"}
+
+
+def test_the_owner_of_a_closed_folder_is_not_told_to_become_its_owner():
+    """As that user: root would get in."""
+    require_root()
+    with open_folder() as folder:
+        live = Live(folder / "l").make()
+        for path in (folder / "l", *(folder / "l").rglob("*")):
+            os.chown(path, FIRST, FIRST)
+        (live.folder / "i" / "server").chmod(0)
+        code = (
+            "from sealwright.wiring import configuration, doctor_records as r; from pathlib import Path; import sys\n"
+            "print([f.remedy for f in r.examine(configuration.load(Path(sys.argv[1]))) if f.is_bad])"
+        )
+        said = run_as(FIRST, python(), code, live.folder / "i")
+        assert f"chmod u+rwX {live.folder / 'i' / 'server'}" in said
+        assert "as the user who owns" not in said
 
 
 def test_a_port_that_somebody_else_has_is_found(folder):

@@ -78,5 +78,8 @@ def restore(
     if replacing is not None:
         show(f"{replacing} cannot go on: guard and signer memory were moved, secrets and keys copied from it")
     for path in missing:
-        show(f"put back, mode 0600: {path}")
+        if path.endswith("/"):
+            show(f"put back, folder 0700 and files 0600, the keys of that partition: {path}")
+        else:
+            show(f"put back, mode 0600: {path}")
     show(f"then: sealwright doctor {shlex.quote(str(made.folder))}")

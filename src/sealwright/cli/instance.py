@@ -80,8 +80,17 @@ def init(
 def up(folder: Folder) -> None:
     """Run signer and server of an instance until Ctrl-C or SIGTERM; one that dies is started again."""
     with server_parts():
-        from sealwright.wiring import configuration, server, signer, supervisor  # noqa: F401 - what the children need
+        from sealwright.wiring import access, configuration, server, signer, supervisor  # noqa: F401 - for the children
     loaded = configuration.load(folder)
+    for trouble in access.unwritable(loaded, for_owner=False):
+        raise ConfigurationError(
+            f"{trouble.found}: nothing could be signed",
+            setting="DIR",
+            hint=f"{trouble.remedy}; `sealwright doctor` says more",
+        )
+    for name in loaded.partitions:
+        if found := access.partition_trouble(loaded, name, for_owner=False):
+            note(f"warning: nothing will be signed with the keys of {name}: {found.found}; mend it: {found.remedy}")
 
     def ready() -> None:
         show(f"instance {loaded.instance[:16]} serves at {loaded.url}")

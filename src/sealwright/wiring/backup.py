@@ -18,6 +18,7 @@ from typing import Annotated, Literal
 from sealwright.core import records
 from sealwright.core.errors import Code, ConfigurationError, FormatError, RefusedError, VerificationError
 from sealwright.core.records import Bounds, Count, Digest, Time
+from sealwright.keystores.files_partition import PARTITION_FILE
 from sealwright.signer.heads import FileHeadStore, peek
 from sealwright.signer.ports import Head
 from sealwright.storage import documents_copy, log_guard
@@ -26,6 +27,7 @@ from sealwright.storage.log_database import sync_directory
 from sealwright.storage.log_reader import LogReader
 from sealwright.translog.checkpoints import Checkpoint
 from sealwright.wiring import configuration as settings
+from sealwright.wiring.access import files_of
 from sealwright.wiring.configuration import FILE_NAME, Configuration
 from sealwright.wiring.doctor_records import replay
 from sealwright.wiring.folders import building, check_new
@@ -81,8 +83,15 @@ def back_up(configuration: Configuration, destination: Path, *, with_keys: bool)
         )
     draft = destination.with_name(f".{destination.name}.new")
     shutil.rmtree(draft, ignore_errors=True)  # of a backup that was cut short
-    (draft / "server").mkdir(mode=0o700, parents=True)
-    draft.chmod(0o700)
+    try:
+        (draft / "server").mkdir(mode=0o700, parents=True)
+        draft.chmod(0o700)
+    except OSError as e:
+        raise ConfigurationError(
+            f"no backup can be made in {destination.parent.absolute()}: {e.strerror}",
+            setting="DESTINATION",
+            hint="name a new folder in a place that can be written to",
+        ) from None
     try:
         # The log first: the database is never behind it, so nothing that the copied log speaks of is missing.
         with LogReader(configuration.log_database) as log:
@@ -134,7 +143,7 @@ def read_backup(source: Path) -> Manifest:
 def restore(
     source: Path, folder: Path, *, replacing: Path | None = None, as_of: tuple[int, str] | None = None
 ) -> tuple[Configuration, list[str]]:
-    """Make an installation of a backup; return it and the secrets still to be put into it.
+    """Make an installation of a backup; return it, and the secrets and folders of keys still to be put into it.
 
     Refused unless it is known that the backup is the newest state: by the guard and signer memory of the installation
     it replaces, which are *moved*, so that the two can never both go on; or by a state of the log that an administrator
@@ -161,7 +170,7 @@ def restore(
                 _continue_as_of(made, *as_of)
             _make_durable(draft)
     made = settings.load(folder)
-    return made, [str(path) for path in _missing_secrets(made)]
+    return made, [*map(str, _missing_secrets(made)), *(f"{path}/" for path in _missing_keys(made))]
 
 
 def _take_over(old: Configuration, folder: Path, undo: ExitStack) -> Callable[[], None]:
@@ -239,13 +248,27 @@ def _missing_secrets(configuration: Configuration) -> Iterator[Path]:
             yield Path(where)
 
 
+def _missing_keys(configuration: Configuration) -> Iterator[Path]:
+    """Folders of key files that the backup did not have."""
+    for setting in configuration.partitions.values():
+        folder = files_of(setting.uri)
+        if folder is not None and not (folder / PARTITION_FILE).exists():
+            yield folder
+
+
 def copy_tree(source: Path, destination: Path) -> None:
     """Copy whole files of a folder, over what is there; drafts, whose names begin with a dot, are left out."""
     for path in _files(source):
         target = destination / path.relative_to(source)
-        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _make_private(target.parent)
         shutil.copy(path, target)
-    destination.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _make_private(destination)
+
+
+def _make_private(folder: Path) -> None:
+    """``mkdir`` gives its mode to the last folder alone."""
+    for missing in reversed([path for path in (folder, *folder.parents) if not path.exists()]):
+        missing.mkdir(mode=0o700)
 
 
 def _files(folder: Path) -> Iterator[Path]:

@@ -24,6 +24,7 @@ from sealwright.policy.documents import DAY_SECONDS, MAX_CLOCK_SKEW_SECONDS
 from sealwright.signer.canary import INTERVAL_SECONDS
 from sealwright.signer.heads import peek
 from sealwright.storage import log_guard
+from sealwright.wiring.access import chmod_for_owner, unwritable
 from sealwright.wiring.canaries import read_conditions
 from sealwright.wiring.configuration import FILE_NAME, Configuration
 
@@ -83,15 +84,16 @@ def run(configuration: Configuration, checks: dict[str, Check]) -> list[Finding]
         except SealwrightError as e:
             findings.append(problem(subject, e.message, e.hint or f"see docs/errors.md#{e.code}"))
         except PermissionError as e:
-            remedy = "run the doctor as the user who owns the instance's files"
-            findings.append(warning(subject, f"{e.filename} cannot be looked at", remedy))
+            opened = chmod_for_owner(Path(e.filename)) if e.filename else ""
+            remedy = opened or "run the doctor as the user who owns the instance's files"
+            findings.append((problem if opened else warning)(subject, f"{e.filename} cannot be looked at", remedy))
         except OSError as e:
             findings.append(problem(subject, f"{e.filename}: {e.strerror}", "put the file back, or restore a backup"))
     return findings
 
 
 def check_files(configuration: Configuration) -> Iterator[Finding]:
-    """Nobody else can read what is secret or change what is believed, and each process owns its own files."""
+    """Nobody else can read what is secret or change what is believed, and each process can write its own files."""
     bad = list(_bad_files(configuration))
     yield from bad
     if not bad:
@@ -99,6 +101,8 @@ def check_files(configuration: Configuration) -> Iterator[Finding]:
 
 
 def _bad_files(configuration: Configuration) -> Iterator[Finding]:
+    for trouble in unwritable(configuration, for_owner=True):
+        yield problem("files", f"{trouble.found}: nothing is signed", trouble.remedy)
     folder = configuration.folder
     settings = (folder / FILE_NAME).stat()
     if settings.st_mode & 0o022:

@@ -22,7 +22,8 @@ from sealwright.translog.checkpoints import Checkpoint
 from sealwright.translog.log_keys import LogKeys, open_checkpoint
 from sealwright.translog.merkle import CompactRange, leaf_hash
 from sealwright.translog.notes import SignatureType, VerifierKey
-from sealwright.wiring.configuration import Configuration
+from sealwright.wiring.access import partition_trouble
+from sealwright.wiring.configuration import Configuration, PartitionSetting
 from sealwright.wiring.doctor import (
     Check,
     Finding,
@@ -258,9 +259,21 @@ def _partition(
         remedy = f'say where it is under [partitions."{name}"] in sealwright.toml of the signer that holds it'
         yield problem("keys", f"no partition {name} is known here, of {which}", remedy)
         return
+    if trouble := partition_trouble(configuration, name, for_owner=True):
+        yield problem("keys", f"partition {name}: {trouble.found}", trouble.remedy)
+        return
     if is_running:
         return
-    worker = Worker(setting.uri, read_secret(setting.secret), user=setting.user)
+    yield from _keys_in(setting, name, profiles)
+
+
+def _keys_in(setting: PartitionSetting, name: str, profiles: Sequence[KeyProfile]) -> Iterator[Finding]:
+    try:
+        secret = read_secret(setting.secret)
+    except SealwrightError as e:
+        yield problem("keys", f"partition {name}: {e.message}", e.hint or "put the secret back; no backup has it")
+        return
+    worker = Worker(setting.uri, secret, user=setting.user)
     try:
         worker.health([PublicKey(profile.public_key).fingerprint for profile in profiles])
     except SealwrightError as e:
