@@ -1,11 +1,13 @@
 """Key ceremonies with real processes: key files and SoftHSM, people with keys of ssh-keygen, minutes that they sign."""
 
+import io
 import json
 import os
 import signal
 import subprocess
 import sys
 import tomllib
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,6 +20,7 @@ from tests.simulators.ceremonies import Vendor, key, module, script
 from tests.simulators.live import Live
 from tests.simulators.softhsm import SoftHsm
 
+from sealwright.cli.main import main
 from sealwright.core import records
 from sealwright.core.digests import document_digest
 from sealwright.core.envelopes import SignedDocument
@@ -25,6 +28,7 @@ from sealwright.core.schemas import schema_of
 from sealwright.policy.minutes import Minutes
 
 PEOPLE = ("ada", "ben", "cleo")
+pytestmark = pytest.mark.slow
 PROFILE = "router/production/2026"
 
 
@@ -40,17 +44,22 @@ class Room:
     def instance(self):
         return self.live.configuration.folder
 
-    def run(self, *arguments, program=("-m", "sealwright.cli"), environment=None):
+    def run(self, *arguments, program=None, environment=None):
+        """Run a command in this process, or by a program of its own, which is killed."""
         said = {
-            **os.environ,
             "SEALWRIGHT_DEBUG": "1",  # a bug shows itself
             "SEALWRIGHT_CONFIG": str(self.folder),
             "SEALWRIGHT_URL": self.live.configuration.url,
             "SEALWRIGHT_TRUST": str(self.live.configuration.trust_file),
             "SEALWRIGHT_IDENTITY": str(self.live.identities["root-a"]),
         } | (environment or {})
-        command = [sys.executable, *program, *map(str, arguments)]
-        done = subprocess.run(command, check=False, env=said, capture_output=True, text=True, timeout=120)
+        words = [str(word) for word in arguments]
+        if program is None:
+            return in_process(words, said)
+        command = [sys.executable, *map(str, program), *words]
+        done = subprocess.run(
+            command, check=False, env={**os.environ, **said}, capture_output=True, text=True, timeout=120
+        )
         assert "Traceback" not in done.stderr, done.stderr
         return done
 
@@ -76,6 +85,15 @@ class Room:
 
     def verify(self, minutes, *more):
         return self.run("key", "minutes", "verify", minutes, *more)
+
+
+def in_process(words, environment):
+    out, err = io.StringIO(), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        code = main(words)
+    return subprocess.CompletedProcess(words, code, out.getvalue(), err.getvalue())
 
 
 @pytest.fixture(scope="module")

@@ -266,7 +266,8 @@ class Verification:
                 5: s["id"] == area, 6: s["quorum"] or not production,
                 7: all(group["recomputed"] <= group["approvals"] for group in s["quorum"])})
             hold("policy", {} if s["type"] != "key-profile" else {
-                8: ("scope", area) in self.sections, 9: passes(image_key, s), 11: "image_format" in s or not production,
+                8: ("scope", area) in self.sections, 9: passes(image_key, s),
+                11: ("image_format" in s or not production) and ("minutes" in s or s["grade"] != "hardware-attested"),
                 10: (s["signs"] == "message") == (s["algorithm"][:2] in WHOLE),
                 12: (homes.setdefault((0, area), home), homes.setdefault((1, home), area)) == (home, area),
                 13: [p.get("public_key") for p in self.sections.values()].count(s["public_key"]) == 1

@@ -113,6 +113,15 @@ def test_in_production_a_key_signs_one_format(instance):
     assert "names no format" in refusal(instance)
 
 
+def test_an_attested_key_names_the_minutes_of_its_ceremony(instance):
+    profile(instance, grade=d.KeyGrade.HARDWARE_ATTESTED)
+    assert "is attested, and names no minutes" in refusal(instance)
+    profile(instance, minutes="ab" * 32)
+    found = load(instance).get(d.KeyProfile, "router/production/1")
+    assert found is not None
+    assert (found.grade, found.minutes) == ("hardware-attested", "ab" * 32)
+
+
 def test_outside_production_it_need_not(instance):
     profile(instance, "router/development/1", image_format=None)
     assert load(instance)
