@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from tests.cli.online import Terminal
+from tests.cli.online import Said, Terminal
 from tests.simulators.live import Live, make_identity
 
 from sealwright.client import ssh
@@ -236,7 +236,10 @@ def test_a_misspelt_role_is_refused_with_those_that_there_are(terminal, live):
         "root-a", "product", "change", "router", "--environment", "production", "--approver", "releaser"
     )
     assert "releaser is a new role" in said.err
-    assert "needs 2 approvals by releaser, and 0 people are that" in terminal.good("root-a", "policy", "check").err
+    assert (
+        "needs 2 approvals by releaser, and 0 people who can sign are that"
+        in terminal.good("root-a", "policy", "check").err
+    )
     terminal.good("root-a", "people", "add", "eve", "--key", key, "--role", "releaser")
 
 
@@ -316,6 +319,7 @@ def test_a_discarded_draft_is_named_kept_and_taken_up_again(terminal):
 
 
 def test_a_stale_draft_hinders_changes_but_neither_looking_nor_revoking(terminal, live):
+    _withdraw_all(terminal)
     terminal.good("ada", "people", "remove", "dan")
     key = f"{make_identity(live.folder / 'fay')}.pub"
     terminal.good("root-a", "people", "add", "fay", "--key", key, "--role", "developer")
@@ -351,6 +355,96 @@ def test_a_proposal_that_another_one_overtook_is_not_offered_any_more(terminal):
     terminal.good("root-a", "policy", "apply", digest)
     assert terminal.good("root-a", "policy", "show", "--json").json["proposals"] == []
     assert "there is no open proposal" in terminal.run("root-a", "policy", "sign").err
+
+
+def _overtaking_proposals(terminal, first="SE", second="FI"):
+    """Two proposals with all their signatures, of which the first is a mistake."""
+    change = ("product", "change", "router", "--environment", "production", "--member-state")
+    terminal.good("root-a", *change, first)
+    mistake = terminal.good("root-a", "policy", "propose").out.split()[0]
+    said = terminal.good("root-a", "policy", "discard")
+    assert f"proposal {mistake[:16]}, which you signed, stays open" in said.err
+    assert f"policy withdraw {mistake[:16]}" in said.err
+    terminal.good("root-a", *change, second)
+    return mistake, terminal.good("root-a", "policy", "propose").out.split()[0]
+
+
+def _withdraw_all(terminal):
+    for proposal in terminal.good("root-a", "policy", "show", "--json").json["proposals"]:
+        terminal.good("root-a", "policy", "withdraw", proposal["digest"])
+
+
+def test_a_mistaken_proposal_is_withdrawn_and_never_applied_unseen(terminal):
+    _withdraw_all(terminal)
+    mistake, meant = _overtaking_proposals(terminal)
+    said = terminal.run("root-a", "policy", "apply")
+    assert said.code == REFUSED
+    assert "2 open proposals have their signatures" in said.err
+    assert mistake[:16] in said.err
+    assert terminal.run("ada", "policy", "withdraw", mistake).code == REFUSED
+    said = terminal.good("root-a", "policy", "withdraw", mistake[:10])
+    assert f"withdrawn: policy {mistake}" in said.out
+    assert "stay valid until" in said.err
+    assert "is withdrawn" in terminal.run("root-a", "policy", "withdraw", mistake).err
+    assert "is withdrawn" in terminal.run("root-a", "policy", "sign", mistake).err
+    assert terminal.run("root-a", "policy", "apply", mistake).code == REFUSED
+    said = terminal.good("root-a", "policy", "apply")
+    assert "+ member states: FI" in said.err, "what is logged is shown"
+    (scope,) = (s for s in terminal.good("ada", "product", "list", "--json").json if s["id"] == "router/production")
+    assert scope["member_states"] == ["FI"]
+    assert meant not in str(terminal.good("ada", "policy", "show", "--json").json["proposals"])
+
+
+def test_short_digests_name_proposals_and_ambiguous_ones_are_refused(terminal):
+    _withdraw_all(terminal)
+    _, digest = _overtaking_proposals(terminal, "IE", "PT")
+    assert f"proposal {digest}" in terminal.good("ada", "policy", "show", digest[:6]).out
+    said = terminal.run("ada", "policy", "show", "0000")
+    assert said.code == REFUSED
+    assert "no proposal 0000" in said.err
+    _withdraw_all(terminal)
+
+
+@pytest.mark.parametrize("answer", ["n", "y"])
+def test_at_a_terminal_apply_and_revoke_ask(terminal, live, answer):
+    _withdraw_all(terminal)
+    terminal.good("root-a", "people", "add", f"ivy-{answer}", "--key", f"{make_identity(live.folder / answer)}.pub")
+    terminal.good("root-a", "policy", "propose")
+    said = _at_a_terminal(answer, "policy", "apply")
+    assert "+ authenticators: ssh-ed25519" in said.err.partition("and have everybody obey it?")[0]
+    assert (said.code, "is in force" in said.out) == ((0, True) if answer == "y" else (130, False))
+    if answer == "n":
+        assert "nothing was logged" in said.err
+        terminal.good("root-a", "policy", "apply")
+    said = _at_a_terminal(answer, "people", "revoke", f"ivy-{answer}", "--reason", "left")
+    assert f"revoke person ivy-{answer} for ever?" in said.err
+    assert (said.code, "is revoked" in said.out) == ((0, True) if answer == "y" else (130, False))
+    assert bool(_revoked(terminal, f"ivy-{answer}")) is (answer == "y")
+    if answer == "n":
+        assert "nothing was revoked" in said.err
+        said = _at_a_terminal("n", "people", "revoke", f"ivy-{answer}", "--reason", "left", "--yes")
+        assert said.code == 0
+        assert _revoked(terminal, f"ivy-{answer}")
+        said = _at_a_terminal("n", "key", "revoke", USED, "--reason", "rehearsal")
+        assert f"revoke key {USED} for ever?" in said.err
+        assert said.code == 130
+
+
+def _revoked(terminal, person):
+    (found,) = (p for p in terminal.good("root-a", "people", "list", "--json").json if p["person"] == person)
+    return found["revoked"]
+
+
+def _at_a_terminal(answer, *arguments):
+    """Run a command as the one who ran the last, with a terminal to ask at."""
+    master, slave = os.openpty()
+    command = [sys.executable, "-m", "sealwright.cli", *arguments]
+    with subprocess.Popen(command, stdin=slave, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as asked:
+        os.write(master, f"{answer}\n".encode())
+        out, err = asked.communicate(timeout=30)
+    os.close(master)
+    os.close(slave)
+    return Said(asked.returncode, out, err)
 
 
 # -- help

@@ -17,6 +17,7 @@ from sealwright.cli.typed import noun
 from sealwright.client import administration, earlier, log_view, stateful
 from sealwright.client.files import read_small
 from sealwright.client.new_keys import WantedKey, check_new, check_public_key
+from sealwright.client.review import after_revocation
 from sealwright.client.revocations import Taken
 from sealwright.client.short_forms import whole
 from sealwright.core import records
@@ -254,6 +255,8 @@ def revoke(
         known = _in_force(desk, profile)
         if known is not None:
             note(f"{profile} is {PublicKey(known.public_key).fingerprint}, {known.algorithm}, for {known.product}")
+        for text in after_revocation(desk.in_force, RestrictionKind.REVOKE_KEY_PROFILE, profile):
+            note(f"warning: {text}")
         confirm(f"revoke key {profile} for ever?", yes=yes, otherwise="nothing was revoked")
         logged = administration.restrict(desk.settings, desk.api, RestrictionKind.REVOKE_KEY_PROFILE, profile, reason)
     if json:

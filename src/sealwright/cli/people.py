@@ -6,11 +6,13 @@ from typing import Annotated
 
 import typer
 
-from sealwright.cli.drafting import keep, say_stale, spell_taken, taken_json
+from sealwright.cli.drafting import confirm, keep, say_stale, spell_taken, taken_json
 from sealwright.cli.output import note, show, show_json, show_table
 from sealwright.cli.typed import noun
 from sealwright.client import administration
 from sealwright.client import people as in_draft
+from sealwright.client.review import after_revocation
+from sealwright.client.short_forms import whole
 from sealwright.core import sshsig
 from sealwright.core.errors import Code, RefusedError
 from sealwright.policy.documents import Person, RestrictionKind
@@ -92,20 +94,30 @@ def remove(
 @people.command()
 def revoke(
     person: Annotated[
-        str, typer.Argument(metavar="PERSON", help="person or pipeline id; with --key the fingerprint of one key")
+        str,
+        typer.Argument(
+            metavar="PERSON", help="person or pipeline id; with --key the fingerprint of one key, its first digits do"
+        ),
     ],
     reason: Annotated[str, typer.Option(help="why; kept with the signed document, and shown to everybody")],
     key: Annotated[bool, typer.Option("--key", help="PERSON is the fingerprint of one authenticator")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="do not ask before revoking")] = False,
     json: Json = False,
 ) -> None:
     """Revoke a person or one key at once and for ever: by a log entry, not by the next policy."""
     kind = RestrictionKind.REVOKE_AUTHENTICATOR if key else RestrictionKind.REVOKE_PERSON
     with administration.reading() as desk:
-        logged = administration.restrict(desk.settings, desk.api, kind, person, reason)
+        owners = administration.owners(desk)
+        subject = whole(person, owners, "key") if key else person
+        what = f"key {subject[:16]} of {owners.get(subject, 'nobody known here')}" if key else f"person {subject}"
+        for text in after_revocation(desk.in_force, kind, subject):
+            note(f"warning: {text}")
+        confirm(f"revoke {what} for ever?", yes=yes, otherwise="nothing was revoked")
+        logged = administration.restrict(desk.settings, desk.api, kind, subject, reason)
     if json:
-        show_json({"kind": str(kind), "subject": person, "index": logged.index})
+        show_json({"kind": str(kind), "subject": subject, "index": logged.index})
         return
-    show(f"done: {kind} {person} is at log index {logged.index}, inclusion proven")
+    show(f"done: {what} is revoked at log index {logged.index}, inclusion proven")
 
 
 @people.command()

@@ -1,27 +1,41 @@
-"""``sealwright policy``: show what is in force, check and propose the draft, sign and log proposals."""
+"""``sealwright policy``: show what is in force, check and propose the draft, sign, log and withdraw proposals."""
 
-import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from sealwright.cli.drafting import say_stale, show_differences
-from sealwright.cli.output import note, plain, show, show_json, show_table, utc
+from sealwright.cli.drafting import confirm, say_stale, show_differences
+from sealwright.cli.output import counted, note, show, show_json, show_table, utc
+from sealwright.cli.proposal_text import (
+    SHORT,
+    changes_of,
+    head_of,
+    proposal_json,
+    proposals_json,
+    say_differences,
+    show_proposals,
+    show_proposed,
+    spell_signed,
+)
+from sealwright.cli.root import root
 from sealwright.cli.typed import noun
-from sealwright.client import administration, drafts
+from sealwright.client import administration, drafts, proposing
 from sealwright.client import settings as connection
 from sealwright.client.administration import Desk
 from sealwright.client.differences import Difference, as_json, between
 from sealwright.core import records
 from sealwright.core.errors import SealwrightError
-from sealwright.policy.documents import Policy, Root
 from sealwright.policy.sections import parse_section
 from sealwright.service.messages import ProposalAnswer
 
 policy = noun("the policy: what is in force, the draft, proposals")
+policy.add_typer(root, name="root")
 Json = Annotated[bool, typer.Option("--json", help="print the result as JSON")]
-Digest = Annotated[str, typer.Argument(metavar="PROPOSAL", help="digest; the newest open proposal if left out")]
+Digest = Annotated[
+    str, typer.Argument(metavar="PROPOSAL", help="digest or its first digits; the newest open proposal if left out")
+]
 Yes = Annotated[bool, typer.Option("--yes", help="do not ask before signing")]
 
 
@@ -33,10 +47,9 @@ def show_policy(
     """Show root and policy in force, what the draft changes, and open proposals; or one proposal."""
     with administration.reading() as desk:
         if proposal:
-            found = administration.open_proposal(desk.settings, desk.api, desk.in_force, proposal)
-            _show_proposal(desk, found, json=json)
+            show_proposals(desk, proposing.together(desk, proposing.find(desk, proposal)), json=json)
             return
-        open_ones = administration.open_proposals(desk.api, desk.in_force)
+        open_ones = proposing.open_proposals(desk.api, desk.in_force)
         if json:
             show_json(_as_json(desk, open_ones))
             return
@@ -46,21 +59,23 @@ def show_policy(
             show("the draft changes:")
             show_differences(desk.changes)
         for one in open_ones:
-            show(f"proposal {one.digest}: {one.kind}, {_signed(desk, one)}")
+            show(f"proposal {one.digest}: {one.kind}, {spell_signed(desk, one)}")
 
 
 @policy.command()
 def check(json: Json = False) -> None:
     """Compile the draft as signer and server will, and say what it changes and what is odd about it."""
     with administration.editing() as desk:
+        changes = desk.changes
+        if not json:
+            show_differences(changes)  # also of a draft that does not compile
         odd = desk.check()
     if json:
-        show_json({"differences": [as_json(d) for d in desk.changes], "notes": odd})
+        show_json({"differences": [as_json(d) for d in changes], "notes": odd})
         return
-    show_differences(desk.changes)
     for text in odd:
         note(text)
-    note(f"the draft compiles, with {len(desk.changes)} changes")
+    note(f"the draft compiles, with {counted(len(changes), 'change')}")
 
 
 @policy.command()
@@ -72,50 +87,86 @@ def propose(
     """Show what the draft changes, sign it as the next policy and send it to the server."""
     with administration.editing() as desk:
         odd = desk.check()
-        for line in (line for difference in desk.changes for line in difference.lines()):
-            print(plain(line), file=sys.stderr)  # the result is the digest
+        say_differences(desk.changes)
         for text in odd:
             note(text)
-        _confirm("sign this as the next policy?", yes=yes)
-        found = administration.propose(desk, renew=renew)
-        _say_signed(desk, found, desk.changes, json=json)
+        confirm("sign this as the next policy?", yes=yes)
+        show_proposed(desk, [proposing.propose(desk, renew=renew)], json=json)
 
 
 @policy.command()
 def sign(proposal: Digest = "", yes: Yes = False, json: Json = False) -> None:
-    """Show what a proposal changes, and add one's signature as an administrator."""
+    """Show what a proposal changes, and add one's signature as an administrator; a root's policy is signed with it."""
     with administration.reading() as desk:
-        found = administration.open_proposal(desk.settings, desk.api, desk.in_force, proposal)
-        changes = _changes(desk, found)
+        found = proposing.together(desk, proposing.find(desk, proposal))
         if not json:
-            _show_proposal(desk, found, json=False)
-        _confirm(f"sign {found.kind} {found.digest[:16]}?", yes=yes)
-        signed = administration.sign(desk.settings, desk.api, found)
-        _say_signed(desk, signed, changes, json=json)
+            show_proposals(desk, found, json=False)
+        confirm(f"sign {found[0].kind} {found[0].digest[:SHORT]}?", yes=yes)
+        mine = [p for p in found if proposing.may_sign(desk, p)] or found[:1]  # the server says why not
+        signed = {p.digest: proposing.sign(desk, p) for p in mine}
+        show_proposed(desk, [_with_sections(p, signed) for p in found], json=json)
 
 
 @policy.command()
 def apply(
     proposal: Annotated[
         list[str] | None,
-        typer.Argument(metavar="PROPOSAL...", help="digests; the newest open proposal if left out"),
+        typer.Argument(
+            metavar="PROPOSAL...", help="digests or their first digits; the only one with its signatures if left out"
+        ),
     ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="do not ask before logging")] = False,
     json: Json = False,
 ) -> None:
-    """Log proposals that have their signatures; a root and the policy under it go together."""
+    """Show and log proposals that have their signatures; a root and the policy under it go together."""
     with administration.reading() as desk:
-        chosen = [
-            administration.open_proposal(desk.settings, desk.api, desk.in_force, digest) for digest in proposal or [""]
-        ]
-        index = administration.apply(desk.settings, desk.api, desk.in_force, chosen)
-    if administration.drop_applied(desk.settings, chosen):
+        named = [proposing.find(desk, digest) for digest in proposal or []] or [proposing.only_signed(desk)]
+        chosen = list({p.digest: p for one in named for p in proposing.together(desk, one)}.values())
+        say_differences(changes_of(desk, chosen))
+        if not changes_of(desk, chosen):
+            note("it changes nothing but its lifetime")
+        what = " and ".join(f"{p.kind} {p.digest[:SHORT]}" for p in chosen)
+        confirm(f"log {what}, and have everybody obey it?", yes=yes, otherwise="nothing was logged")
+        index = proposing.apply(desk, chosen)
+    if proposing.drop_applied(desk.settings, chosen):
         note("your draft is not what was applied, and stays; it stands on a policy that is in force no more")
-    applied = [(found.kind, _head(found).version, index + i) for i, found in enumerate(chosen)]
+    applied = [(found.kind, head_of(found).version, index + i) for i, found in enumerate(chosen)]
     if json:
         show_json({"applied": [{"kind": kind, "version": version, "index": at} for kind, version, at in applied]})
         return
     for kind, version, at in applied:
         show(f"{kind} version {version} is in force, logged at index {at}")
+
+
+@policy.command()
+def withdraw(
+    proposal: Annotated[str, typer.Argument(metavar="PROPOSAL", help="digest or its first digits")],
+    yes: Annotated[bool, typer.Option("--yes", help="do not ask")] = False,
+    json: Json = False,
+) -> None:
+    """Take a proposal back before it is logged; any administrator may, and a root's policy goes with it."""
+    with administration.reading() as desk:
+        found = proposing.together(desk, proposing.find(desk, proposal))
+        say_differences(changes_of(desk, found))
+        confirm(f"withdraw {found[0].kind} {found[0].digest[:SHORT]}?", yes=yes, otherwise="nothing was withdrawn")
+        was_signed = all(proposing.has_enough(desk, p) for p in found)
+        gone = [proposing.withdraw(desk, p) for p in reversed(found)][::-1]
+        if json:
+            show_json(proposals_json(desk, gone))
+            return
+    for one in gone:
+        show(f"withdrawn: {one.kind} {one.digest}")
+    if was_signed:
+        note(
+            f"it had all its signatures, and they stay valid until {found[-1].kind} version "
+            f"{head_of(found[-1]).version} or a newer one is in force: apply another one if you do not trust the server"
+        )
+
+
+def _with_sections(proposal: ProposalAnswer, signed: dict[str, ProposalAnswer]) -> ProposalAnswer:
+    """Return a proposal as it is now; what the server sends back for a signature has no sections."""
+    newer = signed.get(proposal.digest)
+    return replace(newer, sections=proposal.sections) if newer else proposal
 
 
 @policy.command()
@@ -133,6 +184,21 @@ def discard(
     copy = drafts.discard(path)
     text = f"the draft is put aside, `sealwright policy discard --undo` brings it back from {copy}"
     _say_discarded(dropped, copy, text if copy else "there was no draft", json=json)
+    if copy:
+        _say_open()
+
+
+def _say_open() -> None:
+    """A draft that is put aside takes nothing back that was proposed of it."""
+    try:
+        with administration.reading() as desk:
+            for mine in proposing.signed_by_oneself(desk):
+                note(
+                    f"warning: proposal {mine.digest[:SHORT]}, which you signed, stays open and can be applied: "
+                    f"`sealwright policy withdraw {mine.digest[:SHORT]}` takes it back"
+                )
+    except SealwrightError as e:
+        note(f"whether a proposal is open cannot be said: {e.message}")
 
 
 def _dropped() -> tuple[Difference, ...]:
@@ -156,63 +222,6 @@ def _say_discarded(dropped: tuple[Difference, ...], copy: Path | None, text: str
     note(text)
     if any(d.kind == "key-profile" and d.change == "added" for d in dropped):
         note("keys that were made for it stay in their partitions")
-
-
-def _confirm(question: str, *, yes: bool) -> None:
-    """Ask where there is somebody to ask."""
-    if yes or sys.stdin is None or not sys.stdin.isatty():
-        return
-    if not typer.confirm(question, err=True):
-        note("nothing was signed")
-        raise typer.Abort
-
-
-def _changes(desk: Desk, proposal: ProposalAnswer) -> tuple[Difference, ...]:
-    return administration.changes_of(desk.in_force, proposal)
-
-
-def _show_proposal(desk: Desk, proposal: ProposalAnswer, *, json: bool) -> None:
-    changes = _changes(desk, proposal)
-    if json:
-        show_json({**_proposal_json(desk, proposal), "differences": [as_json(d) for d in changes]})
-        return
-    document = _head(proposal)
-    show(f"proposal {proposal.digest}")
-    show_table(
-        [
-            (proposal.kind, f"version {document.version}, expires {utc(document.expires)}"),
-            ("signed", _signed(desk, proposal)),
-            ("state", proposal.state),
-        ]
-    )
-    show_differences(changes)
-    if not changes:
-        show("it changes nothing but its lifetime")
-
-
-def _head(proposal: ProposalAnswer) -> Root | Policy:
-    if proposal.kind == "root":
-        return records.parse(Root, proposal.signed.document)
-    return records.parse(Policy, proposal.signed.document)
-
-
-def _say_signed(desk: Desk, proposal: ProposalAnswer, changes: tuple[Difference, ...], *, json: bool) -> None:
-    if json:
-        show_json({**_proposal_json(desk, proposal), "differences": [as_json(d) for d in changes]})
-        return
-    show(proposal.digest)
-    note(_signed(desk, proposal))
-    note(f"next: `sealwright policy {_next(desk, proposal)}`")
-
-
-def _signed(desk: Desk, proposal: ProposalAnswer) -> str:
-    people = administration.signers_of(desk.in_force, proposal)
-    return f"signed by {len(people)} of {desk.in_force.root.threshold} administrators ({', '.join(sorted(people))})"
-
-
-def _next(desk: Desk, proposal: ProposalAnswer) -> str:
-    enough = len(administration.signers_of(desk.in_force, proposal)) >= desk.in_force.root.threshold
-    return f"{'apply' if enough else 'sign'} {proposal.digest}" + ("" if enough else "` by another administrator`")
 
 
 def _in_force_rows(desk: Desk) -> list[tuple[str, str]]:
@@ -240,15 +249,5 @@ def _as_json(desk: Desk, proposals: list[ProposalAnswer]) -> dict[str, object]:
         "draft": [[d.change, d.kind, d.id] for d in desk.changes],
         "differences": [as_json(d) for d in desk.changes],
         "stale_draft": desk.stale,
-        "proposals": [_proposal_json(desk, p) for p in proposals],
-    }
-
-
-def _proposal_json(desk: Desk, proposal: ProposalAnswer) -> dict[str, object]:
-    return {
-        "digest": proposal.digest,
-        "kind": proposal.kind,
-        "state": proposal.state,
-        "signed_by": sorted(administration.signers_of(desk.in_force, proposal)),
-        "needed": desk.in_force.root.threshold,
+        "proposals": [proposal_json(desk, p) for p in proposals],
     }

@@ -1,40 +1,30 @@
-"""What an administrator changes: people, products and keys in a draft; proposals, their signatures, their logging."""
+"""What an administrator changes: people, products and keys in a draft, and revocations; proposals are beside it."""
 
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from sealwright.client import settings as connection
 from sealwright.client.api import Api
-from sealwright.client.compose import new_restriction, sign_bytes, sign_document
-from sealwright.client.differences import Difference, between, of_roots
+from sealwright.client.compose import new_restriction, sign_document
+from sealwright.client.differences import Difference, between
 from sealwright.client.drafts import Draft, load_draft
 from sealwright.client.files import read_small
 from sealwright.client.log_view import check_logged
 from sealwright.client.review import check_additions, notes_on
 from sealwright.client.settings import Settings
 from sealwright.client.standing import InForce, fetch
-from sealwright.core import records, sshsig
+from sealwright.core import sshsig
 from sealwright.core.digests import document_digest
 from sealwright.core.envelopes import SignedDocument
 from sealwright.core.errors import Code, FormatError, RefusedError
-from sealwright.policy.documents import Policy, RestrictionKind, Root
-from sealwright.policy.fold import open_policy
-from sealwright.policy.roots import open_next_root
-from sealwright.policy.sections import load_complete, parse_section
-from sealwright.policy.signatures import Namespace, who_signed
-from sealwright.service.messages import (
-    Applied,
-    ApplyBody,
-    ProposalAnswer,
-    ProposalsAnswer,
-    ProposeBody,
-    RestrictBody,
-    SignBody,
-)
+from sealwright.policy.documents import Person, Pipeline, RestrictionKind
+from sealwright.policy.sections import parse_section
+from sealwright.policy.signatures import fingerprint
+from sealwright.service.messages import RestrictBody
 from sealwright.service.restrictions import Logged
 
 MAX_KEY_LINE_BYTES = 16 * 1024
@@ -135,102 +125,14 @@ def read_public_key(path: Path) -> str:
     return sshsig.parse_public_key(" ".join(lines[0].split()[:2])).line()
 
 
-def propose(desk: Desk, *, renew: bool = False) -> ProposalAnswer:
-    """Sign the draft's head and send it with its sections; ``renew`` proposes an unchanged policy for longer."""
-    settings, now = desk.settings, int(time.time())
-    if not desk.changes and desk.in_force.standing is not None and not renew:
-        raise RefusedError(
-            "the draft changes nothing",
-            code=Code.CONFLICT,
-            hint="edit people, products or keys first; --renew proposes the same policy with a later expiry",
-        )
-    desk.check()
-    head = desk.draft.head(desk.in_force.root_digest, now=now)
-    signed = sign_document(head, instance=settings.trust.instance, identity=settings.identity, signer=desk.api.who())
-    return desk.api.post(
-        ProposalAnswer, "/v1/proposals", ProposeBody(kind="policy", signed=signed, sections=desk.draft.sections)
-    )
-
-
-def proposals(api: Api) -> tuple[ProposalAnswer, ...]:
-    """Return all proposals, the newest first."""
-    return api.get(ProposalsAnswer, "/v1/proposals").proposals
-
-
-def open_proposals(api: Api, in_force: InForce) -> list[ProposalAnswer]:
-    """Return the proposals that can still come into force, the newest first."""
-    return [p for p in proposals(api) if p.state == "open" and not _is_superseded(p, in_force)]
-
-
-def _is_superseded(proposal: ProposalAnswer, in_force: InForce) -> bool:
-    if proposal.kind == "root":
-        return records.parse(Root, proposal.signed.document).version <= in_force.root.version
-    policy = records.parse(Policy, proposal.signed.document)
-    return policy.version <= in_force.policy_version
-
-
-def open_proposal(settings: Settings, api: Api, in_force: InForce, digest: str) -> ProposalAnswer:
-    """Fetch a proposal and check that it is what it says: its digest, root and complete sections."""
-    if not digest:
-        digest = next((p.digest for p in open_proposals(api, in_force)), "")
-        if not digest:
-            raise RefusedError("there is no open proposal", code=Code.NOT_FOUND, hint="`sealwright policy propose`")
-    found = api.get(ProposalAnswer, f"/v1/proposals/{digest}")
-    if found.kind == "policy":
-        policy = records.parse(Policy, found.signed.document)
-        load_complete(policy, found.sections, in_force.root, settings.trust.instance)
-    else:
-        records.parse(Root, found.signed.document)
-    return found
-
-
-def changes_of(in_force: InForce, proposal: ProposalAnswer) -> tuple[Difference, ...]:
-    """Return what a proposal changes in what is in force."""
-    if proposal.kind == "root":
-        return (of_roots(in_force.root, records.parse(Root, proposal.signed.document)),)
-    return between(in_force.sections, proposal.sections)
-
-
-def drop_applied(settings: Settings, applied: Sequence[ProposalAnswer]) -> bool:
-    """Remove the draft if that is what was applied; return whether there is one with something else in it."""
-    path = connection.draft_path()
-    if not path.is_file():
-        return False
-    draft = load_draft(path, os.urandom)
-    mine = draft.instance == settings.trust.instance and any(draft.sections == p.sections for p in applied)
-    if mine:
-        path.unlink()
-    return not mine
-
-
-def sign(settings: Settings, api: Api, proposal: ProposalAnswer) -> ProposalAnswer:
-    """Add one's own signature to a proposal."""
-    envelope = sign_bytes(
-        proposal.signed.document,
-        proposal.kind,
-        instance=settings.trust.instance,
-        identity=settings.identity,
-        signer=api.who(),
-    )
-    return api.post(ProposalAnswer, f"/v1/proposals/{proposal.digest}/signatures", SignBody(envelope=envelope))
-
-
-def signers_of(in_force: InForce, proposal: ProposalAnswer) -> frozenset[str]:
-    """Return the administrators in force who signed a proposal."""
-    namespace = Namespace.ROOT if proposal.kind == "root" else Namespace.POLICY
-    return who_signed(proposal.signed.signatures, proposal.digest, in_force.root.administrators, namespace)[0]
-
-
-def apply(settings: Settings, api: Api, in_force: InForce, chosen: Sequence[ProposalAnswer]) -> int:
-    """Have proposals logged together; checked here first, so that a missing signature is told at once."""
-    root, digest = in_force.root, in_force.root_digest
-    for proposal in chosen:
-        if proposal.kind == "root":
-            root, digest = open_next_root(proposal.signed, root, digest, settings.trust.instance)
-        else:
-            open_policy(proposal.signed, root, digest, settings.trust.instance)
-    applied = api.post(Applied, "/v1/apply", ApplyBody(proposals=tuple(p.digest for p in chosen)))
-    return applied.index
+def owners(desk: Desk) -> dict[str, str]:
+    """Return whose each authenticator in force is, by fingerprint."""
+    sections = desk.in_force.standing.sections if desk.in_force.standing else None
+    holders: list[Person | Pipeline] = [*sections.all(Person), *sections.all(Pipeline)] if sections else []
+    found = {fingerprint(a): holder.id for holder in holders for a in holder.authenticators}
+    return found | {
+        fingerprint(a): admin.person for admin in desk.in_force.root.administrators for a in admin.authenticators
+    }
 
 
 def restrict(settings: Settings, api: Api, kind: RestrictionKind, subject: str, reason: str) -> Logged:

@@ -90,6 +90,10 @@ class Api:
         response = self._call("POST", path, params=query, content=content)
         return records.parse(answer, response.content, max_bytes=MAX_ANSWER_BYTES)
 
+    def delete(self, answer: type[Answer], path: str) -> Answer:
+        """Make a call that takes something back."""
+        return records.parse(answer, self._call("DELETE", path).content, max_bytes=MAX_ANSWER_BYTES)
+
     def upload(self, image: ByteSource, sha256: str) -> None:
         """Send an image unless the server has it."""
         self._log_in()

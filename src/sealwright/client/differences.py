@@ -12,15 +12,18 @@ from typing import Any, Literal
 from sealwright.core import canonical, records
 from sealwright.core.keys import PublicKey
 from sealwright.policy.documents import (
+    Administrator,
     Authenticator,
     KeyProfile,
     KeySet,
+    LogIdentity,
     Person,
     Pipeline,
     QuorumGroup,
     Root,
     Scope,
     Section,
+    SignerIdentity,
 )
 from sealwright.policy.sections import parse_section
 from sealwright.policy.signatures import fingerprint, ssh_key
@@ -65,7 +68,7 @@ def between(old: Iterable[bytes], new: Iterable[bytes]) -> tuple[Difference, ...
 
 def of_roots(old: Root, new: Root) -> Difference:
     """Return what the next root changes."""
-    gone, come = _compare(_spell_plain(old), _spell_plain(new))
+    gone, come = _compare(_spell_root(old), _spell_root(new))
     return Difference(change="changed", kind="root", id=f"version {new.version}", gone=gone, new=come)
 
 
@@ -90,6 +93,23 @@ def spell_authenticator(authenticator: Authenticator) -> str:
     """Spell an SSH key: its kind and fingerprint, and whether its PIN is demanded."""
     demanded = ", with user verification" if authenticator.user_verification else ""
     return f"{ssh_key(authenticator.key).kind} {fingerprint(authenticator)}{demanded}"
+
+
+def spell_administrator(administrator: Administrator) -> str:
+    """Spell an administrator with the keys that sign for them."""
+    return f"{administrator.person}: {'; '.join(map(spell_authenticator, administrator.authenticators))}"
+
+
+def spell_signer(signer: SignerIdentity) -> str:
+    """Spell a signer: its key, and from which log index on it counts."""
+    until = f" up to {signer.valid_until}" if signer.valid_until is not None else ""
+    return f"{signer.id}: {signer.key.hex()}, from log index {signer.valid_from}{until}"
+
+
+def spell_log(log: LogIdentity) -> str:
+    """Spell a log and its keys."""
+    second = f"; {log.ml_dsa.key} from size {log.ml_dsa.first_size}" if log.ml_dsa else ""
+    return f"{log.origin}: {log.key}{second}"
 
 
 def _by_key(sections: Iterable[bytes]) -> dict[tuple[str, str], Section]:
@@ -130,6 +150,17 @@ def _spell(section: Section) -> Spelled:
         case _:
             pass
     return spelled
+
+
+def _spell_root(root: Root) -> Spelled:
+    return {
+        **_spell_plain(root),
+        "previous": (),  # whoever signs the next one need not compare it: the server and the signer do
+        "version": (),
+        "administrators": tuple(map(spell_administrator, root.administrators)),
+        "signers": tuple(map(spell_signer, root.signers)),
+        "logs": tuple(map(spell_log, root.logs)),
+    }
 
 
 def spell_key_set(key_set: KeySet) -> str:

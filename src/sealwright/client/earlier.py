@@ -6,7 +6,8 @@ The server is believed here: what it hides or invents ends in a draft, where who
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from sealwright.client.administration import Desk, proposals
+from sealwright.client.administration import Desk
+from sealwright.client.proposing import proposals
 from sealwright.core.errors import Code, RefusedError
 from sealwright.core.keys import PublicKey
 from sealwright.policy.documents import KeyProfile

@@ -7,7 +7,7 @@ from sealwright.client.new_keys import check_usable, revoked_name, wanted
 from sealwright.client.revocations import Revocations
 from sealwright.client.standing import InForce
 from sealwright.core.errors import Code, RefusedError
-from sealwright.policy.documents import KeyProfile, Person, Pipeline, Scope, State
+from sealwright.policy.documents import KeyProfile, Person, Pipeline, RestrictionKind, Scope, State
 from sealwright.policy.sections import Sections, parse_section
 from sealwright.policy.signatures import fingerprint
 
@@ -53,19 +53,37 @@ def _revoked(sections: Sections, revocations: Revocations) -> Iterator[str]:
     for person in sections.all(Person):
         if (taken := revocations.person(person.id)) is not None:
             yield f"{person.id} is revoked since log index {taken.index} and stays so: `sealwright people remove`"
+        elif person.authenticators and not revocations.is_able(person) and person.state is State.ACTIVE:
+            yield f"{person.id} has no key left that is not revoked: `sealwright people add {person.id} --key FILE.pub`"
+
+
+def after_revocation(in_force: InForce, kind: RestrictionKind, subject: str) -> list[str]:
+    """Say what a revocation that is not logged yet would make impossible."""
+    if in_force.standing is None:
+        return []
+    sections, later = in_force.standing.sections, in_force.revocations.with_one_more(kind, subject)
+    before = set(_missing(sections, in_force.revocations))
+    return [text for text in _missing(sections, later) if text not in before]
+
+
+def _missing(sections: Sections, revocations: Revocations) -> Iterator[str]:
+    for scope in sections.all(Scope):
+        yield from _short_of_people(scope, sections, revocations)
+        yield from _without_key(scope, sections, revocations)
 
 
 def _short_of_people(scope: Scope, sections: Sections, revocations: Revocations) -> Iterator[str]:
-    active = [p for p in sections.all(Person) if p.state is State.ACTIVE and revocations.person(p.id) is None]
-    pipelines = [p for p in sections.all(Pipeline) if p.state is State.ACTIVE and revocations.person(p.id) is None]
-    requesting: list[Person | Pipeline] = [*active, *pipelines]
+    active = [p for p in sections.all(Person) if revocations.is_able(p)]
+    requesting: list[Person | Pipeline] = [*active, *(p for p in sections.all(Pipeline) if revocations.is_able(p))]
     for group in scope.quorum:
         have = sum(not set(group.roles).isdisjoint(p.roles) for p in active)
         if have < group.approvals:
             roles = " or ".join(group.roles)
-            yield f"{scope.id} needs {group.approvals} approvals by {roles}, and {have} people are that"
+            need = "1 approval" if group.approvals == 1 else f"{group.approvals} approvals"
+            are = "1 person who can sign is" if have == 1 else f"{have} people who can sign are"
+            yield f"{scope.id} needs {need} by {roles}, and {are} that"
     if all(set(scope.requesters).isdisjoint(holder.roles) for holder in requesting):
-        yield f"nobody can request for {scope.id}: nobody is {' or '.join(scope.requesters)}"
+        yield f"nobody can request for {scope.id}: nobody who can sign is {' or '.join(scope.requesters)}"
 
 
 def _without_key(scope: Scope, sections: Sections, revocations: Revocations) -> Iterator[str]:

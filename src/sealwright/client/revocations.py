@@ -16,11 +16,20 @@ from sealwright.core.digests import document_digest
 from sealwright.core.envelopes import SignedDocument
 from sealwright.core.errors import Code, FormatError, RefusedError, VerificationError
 from sealwright.evidence.bundle import TrustFile
-from sealwright.policy.documents import Authenticator, Person, Pipeline, Restriction, RestrictionKind, Root, Vote
+from sealwright.policy.documents import (
+    Authenticator,
+    Person,
+    Pipeline,
+    Restriction,
+    RestrictionKind,
+    Root,
+    State,
+    Vote,
+)
 from sealwright.policy.entries import RestrictionEntry
 from sealwright.policy.fold import LogState, Restrictions
 from sealwright.policy.sections import Sections
-from sealwright.policy.signatures import Namespace, the_envelope, verify_envelope
+from sealwright.policy.signatures import Namespace, fingerprint, the_envelope, verify_envelope
 from sealwright.service.restrictions_log import REVOCATIONS, LoggedRestriction, RestrictionsAnswer
 
 Document = Literal["signed", "unchecked", "missing"]
@@ -62,6 +71,16 @@ class Revocations:
     def authenticator(self, fingerprint: str) -> Taken | None:
         """Return the revocation of one authenticator, or None."""
         return self.find(RestrictionKind.REVOKE_AUTHENTICATOR, fingerprint)
+
+    def is_able(self, holder: Person | Pipeline) -> bool:
+        """Whether somebody can still sign: active, not revoked, and with a key that is not."""
+        keys = [a for a in holder.authenticators if self.authenticator(fingerprint(a)) is None]
+        return holder.state is State.ACTIVE and self.person(holder.id) is None and bool(keys)
+
+    def with_one_more(self, kind: RestrictionKind, subject: str) -> "Revocations":
+        """Return these and one that is not logged yet, to see what it would do."""
+        taken = Taken(kind=kind, subject=subject, index=0, person="", document="missing")
+        return Revocations({**self._taken, (kind, subject): taken})
 
     @property
     def restrictions(self) -> Restrictions:

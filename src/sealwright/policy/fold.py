@@ -169,10 +169,17 @@ def open_policy(signed: SignedDocument, root: Root, root_digest: str, instance: 
     if not policy.created < policy.expires <= policy.created + MAX_POLICY_SECONDS:
         raise RefusedError("policy lifetime is not within 400 days of its creation", code=Code.POLICY_INVALID)
     people, foreign = who_signed(signed.signatures, digest, root.administrators, Namespace.POLICY)
-    if len(people) < root.threshold or foreign:
+    if foreign:
         raise RefusedError(
-            f"policy is signed by {len(people)} of {root.threshold} administrators, {len(foreign)} signatures are bad",
+            f"the signature of {foreign[0].signer} under the policy is not that of an administrator of root version "
+            f"{root.version}",
             code=Code.POLICY_INVALID,
+        )
+    if len(people) < root.threshold:
+        raise RefusedError(
+            f"policy version {policy.version} is signed by {len(people)} of {root.threshold} administrators",
+            code=Code.POLICY_INVALID,
+            hint=f"`sealwright policy sign {digest[:16]}` by one more administrator",
         )
     return policy, digest
 

@@ -40,7 +40,9 @@ def check_root(root: Root) -> None:
     if not root.created < root.expires <= root.created + MAX_ROOT_SECONDS:
         raise _refused("lifetime is not within five years of its creation")
     if root.threshold > len(root.administrators):
-        raise _refused(f"threshold {root.threshold} cannot be met by {len(root.administrators)} administrators")
+        listed = len(root.administrators)
+        plural = "" if listed == 1 else "s"
+        raise _refused(f"threshold {root.threshold} cannot be met by {listed} administrator{plural}")
     if root.grade is Grade.PRODUCTION and root.threshold < 2:
         raise _refused("a production root needs a threshold of two", hint="or grade it evaluation")
     if root.witness_quorum > len(root.witnesses):

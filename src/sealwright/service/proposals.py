@@ -21,18 +21,19 @@ from sealwright.service.ports import Clock, DocumentStore, Proposal
 def propose_policy(
     ledger: Ledger, documents: DocumentStore, clock: Clock, signed: SignedDocument, sections: Sequence[bytes]
 ) -> Proposal:
-    """Check a policy head and its complete sections, keep them, and say what it still needs."""
-    root = _root(ledger)
+    """Check a policy head and its complete sections, keep them, and say what it still needs.
+
+    It stands under the root in force, or under one that is proposed: the two are then logged together.
+    """
     policy = records.parse(Policy, signed.document)
-    if policy.root != root.digest:
-        raise RefusedError("the policy stands under another root", code=Code.POLICY_NOT_CURRENT)
+    root = _root_of(ledger, documents, policy)
     if policy.version <= ledger.state.newest_policy_version:
         raise RefusedError(
             f"policy version {policy.version} is not newer than {ledger.state.newest_policy_version}",
             code=Code.POLICY_NOT_CURRENT,
             hint="fetch the policy in force and propose again",
         )
-    load_complete(policy, sections, root.root, ledger.instance)
+    load_complete(policy, sections, root, ledger.instance)
     digest = document_digest("policy", ledger.instance, signed.document)
     documents.add_sections(digest, sections).result()
     return _keep(ledger, documents, clock, "policy", digest, signed)
@@ -52,10 +53,11 @@ def propose_root(ledger: Ledger, documents: DocumentStore, clock: Clock, signed:
 def add_signature(ledger: Ledger, documents: DocumentStore, digest: str, envelope: Envelope) -> Proposal:
     """Add one administrator's signature to a proposal."""
     proposal = find(documents, digest)
+    _check_open(proposal)
     if any(have.authenticator == envelope.authenticator for have in proposal.signed.signatures):
         raise RefusedError(f"{envelope.signer} signed this already with that key", code=Code.CONFLICT)
     signed = replace(proposal.signed, signatures=(*proposal.signed.signatures, envelope))
-    _check_signatures(ledger, proposal.kind, digest, signed)
+    _check_signatures(ledger, documents, proposal.kind, digest, signed)
     proposal = replace(proposal, signed=signed)
     documents.put_proposal(proposal).result()
     return proposal
@@ -70,8 +72,7 @@ def apply(ledger: Ledger, desk: Desk, documents: DocumentStore, digests: Sequenc
     root = _root(ledger)
     entries = []
     for proposal in proposals:
-        if proposal.state != "open":
-            raise RefusedError(f"proposal {proposal.digest[:16]} is {proposal.state}", code=Code.CONFLICT)
+        _check_open(proposal)
         if proposal.kind == "root":
             document, digest = open_next_root(proposal.signed, root.root, root.digest, ledger.instance)
             root = RootInForce(root=document, digest=digest, index=-1)
@@ -91,6 +92,19 @@ def apply(ledger: Ledger, desk: Desk, documents: DocumentStore, digests: Sequenc
         documents.put_proposal(replace(proposal, state="applied")).result()
     desk.review()
     return first
+
+
+def withdraw(documents: DocumentStore, digest: str) -> Proposal:
+    """Take a proposal out of those that can be signed and applied.
+
+    The signatures it has stay valid until a newer version is in force: whoever kept them could still have it logged by
+    a server that does not mind.
+    """
+    proposal = find(documents, digest)
+    _check_open(proposal)
+    proposal = replace(proposal, state="withdrawn")
+    documents.put_proposal(proposal).result()
+    return proposal
 
 
 def finish_interrupted(ledger: Ledger, documents: DocumentStore) -> None:
@@ -113,23 +127,41 @@ def find(documents: DocumentStore, digest: str) -> Proposal:
 def _keep(
     ledger: Ledger, documents: DocumentStore, clock: Clock, kind: str, digest: str, signed: SignedDocument
 ) -> Proposal:
-    _check_signatures(ledger, kind, digest, signed)
+    _check_signatures(ledger, documents, kind, digest, signed)
     proposal = Proposal(digest=digest, kind=kind, signed=signed, state="open", created=clock.now())
     documents.put_proposal(proposal).result()
     return proposal
 
 
-def _check_signatures(ledger: Ledger, kind: str, digest: str, signed: SignedDocument) -> None:
-    administrators = list(_root(ledger).root.administrators)
+def _check_open(proposal: Proposal) -> None:
+    if proposal.state != "open":
+        raise RefusedError(f"proposal {proposal.digest[:16]} is {proposal.state}", code=Code.CONFLICT)
+
+
+def _check_signatures(ledger: Ledger, documents: DocumentStore, kind: str, digest: str, signed: SignedDocument) -> None:
     if kind == "root":
-        administrators += records.parse(Root, signed.document).administrators
-    namespace = Namespace.ROOT if kind == "root" else Namespace.POLICY
+        administrators = (*_root(ledger).root.administrators, *records.parse(Root, signed.document).administrators)
+        namespace = Namespace.ROOT
+    else:
+        administrators = _root_of(ledger, documents, records.parse(Policy, signed.document)).administrators
+        namespace = Namespace.POLICY
     for envelope in signed.signatures:
         own = [a for a in administrators if a.person == envelope.signer]
         if not any(who_signed([envelope], digest, [admin], namespace)[0] for admin in own):
             raise RefusedError(
                 f"the signature of {envelope.signer} is not that of an administrator", code=Code.NOT_PERMITTED
             )
+
+
+def _root_of(ledger: Ledger, documents: DocumentStore, policy: Policy) -> Root:
+    """Return the root that a policy stands under: the one in force, or one that is proposed."""
+    current = _root(ledger)
+    if policy.root == current.digest:
+        return current.root
+    for proposal in documents.proposals():
+        if (proposal.kind, proposal.state, proposal.digest) == ("root", "open", policy.root):
+            return records.parse(Root, proposal.signed.document)
+    raise RefusedError("the policy stands under another root", code=Code.POLICY_NOT_CURRENT)
 
 
 def _root(ledger: Ledger) -> RootInForce:

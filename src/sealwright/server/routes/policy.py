@@ -67,6 +67,10 @@ async def sign_proposal(call: Call) -> ProposalAnswer:
     )
 
 
+async def withdraw_proposal(call: Call) -> ProposalAnswer:
+    return _proposal(await asyncio.to_thread(proposals.withdraw, call.context.documents, call.parameter))
+
+
 async def apply_proposals(call: Call) -> Applied:
     context = call.context
     index = await asyncio.to_thread(
@@ -98,6 +102,8 @@ ROUTES = (
           answer=ProposalAnswer),
     Route(method="POST", path="/v1/proposals/{proposal}/signatures", handler=sign_proposal,
           summary="Sign a proposal", scope=CallScope.ADMINISTRATOR, body=SignBody, answer=ProposalAnswer),
+    Route(method="DELETE", path="/v1/proposals/{proposal}", handler=withdraw_proposal, summary="Withdraw a proposal",
+          scope=CallScope.ADMINISTRATOR, answer=ProposalAnswer),
     Route(method="POST", path="/v1/apply", handler=apply_proposals, summary="Log proposals",
           scope=CallScope.ADMINISTRATOR, body=ApplyBody, answer=Applied),
 )  # fmt: skip
