@@ -266,12 +266,11 @@ class Verification:
                 5: s["id"] == area, 6: s["quorum"] or not production,
                 7: all(group["recomputed"] <= group["approvals"] for group in s["quorum"])})
             hold("policy", {} if s["type"] != "key-profile" else {
-                8: ("scope", area) in self.sections, 9: passes(image_key, s),
+                10: (s["signs"] == "message") == (s["algorithm"][:2] in WHOLE), 8: ("scope", area) in self.sections,
                 11: ("image_format" in s or not production) and ("minutes" in s or s["grade"] != "hardware-attested"),
-                10: (s["signs"] == "message") == (s["algorithm"][:2] in WHOLE),
                 12: (homes.setdefault((0, area), home), homes.setdefault((1, home), area)) == (home, area),
                 13: [p.get("public_key") for p in self.sections.values()].count(s["public_key"]) == 1
-                    and s["public_key"] not in owners})
+                    and s["public_key"] not in owners, 9: passes(image_key, s)})
     def authorise(self) -> None:
         e, r, root, policy, s, now = self.e, self.request, self.root, self.policy, self.sections, self.out["time"]
         area = (r["product"], r["environment"])
