@@ -461,6 +461,9 @@ def test_a_manifest_that_is_not_one_is_refused_and_bounded(manifest: bytes, reas
 def test_hostile_sequences_are_bounded() -> None:
     common = made.dumps({2: [[b"%d" % n] for n in range(256)]})
     many = [12, True] + [20, {n: n for n in range(30)}] * 1000
+    # Short commands that each reach all parameters of all components: 40 KiB of them took ten seconds.
+    joined = [12, True, 34, dict.fromkeys(range(256), dict.fromkeys(range(60), 1)), 12, 0, 15, [made.dumps([])] * 900]
+    copied = [12, True, 35, {source: [*range(1, 50)] for source in range(700)}]
     nested = made.dumps([1, 15])
     for _ in range(10):
         nested = made.dumps([32, nested])
@@ -468,6 +471,8 @@ def test_hostile_sequences_are_bounded() -> None:
     for sequence, reason in (
         (made.dumps(many), "more than 8192 effects"),
         (made.dumps([1, 15] * 1025), "more than 1024 commands"),
+        (made.dumps(joined), "copies or joins more than 1048576 parameters"),
+        (made.dumps(copied), "copies or joins more than 1048576 parameters"),
         (nested, "nested deeper than 8"),
         (wide, "more than 1024 commands"),
         (made.dumps([12, [0] * 600]), "selects 600 components, at most 512"),

@@ -19,6 +19,8 @@ from sealwright.formats.suit_manifest import Manifest, Step
 Values = Mapping[int, frozenset[Any]]
 """Parameter to what it may be; one that may be absent holds None too, one that is absent is not there."""
 MAX_EFFECTS = 1 << 13
+MAX_LOOKUPS = 1 << 20
+"""Parameters looked at: one short command can copy or join those of every component."""
 MAX_PARAMETERS = 64
 MAX_ALTERNATIVES = 64
 
@@ -36,6 +38,24 @@ class Effect:
 
     def values(self, parameter: Parameter) -> frozenset[Any]:
         return self.parameters.get(parameter, frozenset())
+
+
+@dataclass(slots=True)
+class _Budget:
+    """What is left of the work that one manifest may cost."""
+
+    effects: int = MAX_EFFECTS
+    lookups: int = MAX_LOOKUPS
+
+    def affect(self, count: int) -> None:
+        self.effects -= count
+        if self.effects < 0:
+            raise FormatError(f"manifest has more than {MAX_EFFECTS} effects of commands on components")
+
+    def look_up(self, count: int) -> None:
+        self.lookups -= count
+        if self.lookups < 0:
+            raise FormatError(f"manifest copies or joins more than {MAX_LOOKUPS} parameters")
 
 
 @dataclass(slots=True)
@@ -63,13 +83,11 @@ class _Run:
 
     manifest: Manifest
     template: Effect
-    budget: list[int]
+    budget: _Budget
 
     def follow(self, steps: Sequence[Step], state: _State) -> Iterator[Effect]:
         for step in steps:
-            self.budget[0] -= 1 + len(state.selected)
-            if self.budget[0] < 0:
-                raise FormatError(f"manifest has more than {MAX_EFFECTS} effects of commands on components")
+            self.budget.affect(1 + len(state.selected))
             yield from self.one(step, state)
 
     def one(self, step: Step, state: _State) -> Iterator[Effect]:
@@ -87,11 +105,20 @@ class _Run:
                 if isinstance(values, dict):
                     state.set(index, values)
         elif step.number == Command.COPY_PARAMS and isinstance(argument, dict):
-            _copy(argument, state)
+            self.copy(argument, state)
         elif step.number == Command.RUN_SEQUENCE:
             yield from self.follow(step.branches[0] or (), state)
         elif step.number == Command.TRY_EACH:
             yield from self.alternatives(step, state)
+
+    def copy(self, argument: Mapping[Any, Any], state: _State) -> None:
+        for source, names in argument.items():
+            if not isinstance(names, list):
+                continue
+            self.budget.look_up(len(names) * len(state.selected))
+            known = state.parameters.get(source, {})
+            for index in state.selected:
+                state.put(index, {name: known[name] for name in names if type(name) is int and name in known})
 
     def alternatives(self, step: Step, state: _State) -> Iterator[Effect]:
         """Follow each from the state before; what comes out is any of their results."""
@@ -100,13 +127,14 @@ class _Run:
             end = state.copy()
             yield from self.follow(branch or (), end)
             ends.append(end)
+        self.budget.look_up(sum(1 + len(values) for end in ends for values in end.parameters.values()))
         state.parameters = _union(ends)
         state.selected = tuple(dict.fromkeys(index for end in ends for index in end.selected))
 
 
 def effects(manifest: Manifest) -> Iterator[Effect]:
     """Yield each command on each component it reaches, in the order in which a device runs them."""
-    budget = [MAX_EFFECTS]
+    budget = _Budget()
     for procedure, members in (("update", UPDATE), ("invocation", INVOCATION), ("uninstall", SEQUENCES[7:])):
         state = _State(())
         for member in members:
@@ -131,14 +159,6 @@ def _selection(argument: Any, indexes: tuple[int, ...]) -> tuple[int, ...]:
         return indexes
     named = argument if isinstance(argument, list) else [argument]
     return tuple(index for index in indexes if index in named)
-
-
-def _copy(argument: Mapping[Any, Any], state: _State) -> None:
-    for source, names in argument.items():
-        known = state.parameters.get(source, {})
-        for index in state.selected if isinstance(names, list) else ():
-            copied = {name: known[name] for name in names if type(name) is int and name in known}
-            state.put(index, copied)
 
 
 def _union(ends: Sequence[_State]) -> dict[int, Values]:
