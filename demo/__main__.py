@@ -1,7 +1,7 @@
 """`make demo`: a manufacturer, two products, four people; four real images signed, verified, and refused when changed.
 
-Everything is made in build/demo and stays there to be looked at.  Keys are made for this run; nothing is real but the
-programs, the signatures and the images.
+Everything is made in build/demo and stays there to be looked at and gone on with: run again, the demo moves it aside to
+build/demo-1 and so on.  Keys are made for this run; nothing is real but the programs, the signatures and the images.
 """
 
 import shutil
@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+from itertools import count
 from pathlib import Path
 
 import httpx
@@ -30,7 +31,8 @@ START_SECONDS = 30
 def main() -> int:
     """Tell the story; 1 when it does not go as told."""
     began = time.monotonic()
-    shutil.rmtree(FOLDER, ignore_errors=True)
+    if FOLDER.exists():
+        say(f"The demo of an earlier run stays: {put_aside(FOLDER).relative_to(PROJECT)}\n")
     FOLDER.mkdir(parents=True)
     instance = FOLDER / "instance"
     server: subprocess.Popen[bytes] | None = None
@@ -50,6 +52,15 @@ def main() -> int:
             server.wait(timeout=30)
     farewell(time.monotonic() - began)
     return 0
+
+
+def put_aside(folder: Path) -> Path:
+    """Give a folder the next free number behind its name; nothing in it knows where it lies."""
+    numbers = (folder.with_name(f"{folder.name}-{number}") for number in count(1))
+    free = next(path for path in numbers if not path.exists())
+    for settings in folder.glob("config-*/connection.json"):  # but the connections of its people
+        settings.write_text(settings.read_text().replace(f"{folder}/", f"{free}/"))
+    return folder.rename(free)
 
 
 def found(instance: Path) -> tuple[dict[str, Desk], str]:

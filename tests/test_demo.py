@@ -1,10 +1,12 @@
 """`make demo` does the main job on real images."""
 
+import json
 import os
 import subprocess
 import sys
 
 import pytest
+from demo.__main__ import put_aside
 from tests.conftest import PROJECT
 
 
@@ -28,3 +30,16 @@ def test_the_demo_signs_four_images_and_everybody_refuses_a_flipped_byte():
             text=True,
         )
         assert judged.returncode == 0, judged.stdout + judged.stderr
+
+
+def test_the_demo_of_an_earlier_run_is_put_aside_whole(tmp_path):
+    folder = tmp_path / "demo"
+    for number in (1, 2):
+        (folder / "config-ben").mkdir(parents=True)
+        connection = folder / "config-ben" / "connection.json"
+        connection.write_text(json.dumps({"trust": f"{folder}/trust.json", "run": number}))
+        aside = put_aside(folder)
+        assert aside == tmp_path / f"demo-{number}"
+        assert not folder.exists()
+        kept = json.loads((aside / "config-ben" / "connection.json").read_text())
+        assert kept == {"trust": f"{aside}/trust.json", "run": number}

@@ -124,6 +124,19 @@ def test_with_a_copy_verify_opens_no_network_library_either(made):
     assert done.stdout.splitlines()[-1] == "0 []"
 
 
+def test_a_folder_with_other_files_is_no_place_for_a_mirror(terminal, tmp_path):
+    copy = tmp_path / "mirror"
+    copy.mkdir()
+    (copy / "thesis.txt").write_text("dear")
+    said = terminal.run("dan", "log", "mirror", copy)
+    assert said.code == 78
+    assert f"{copy} holds other files (thesis.txt) and no copy of a log" in said.err
+    assert [path.name for path in copy.iterdir()] == ["thesis.txt"]
+    (copy / "thesis.txt").unlink()
+    (copy / "tile").mkdir()  # as a first copy that was cut short left it
+    terminal.good("dan", "log", "mirror", copy)
+
+
 def test_a_mirror_of_a_running_server_proves_what_it_signed(terminal, live, image, tmp_path):
     copy, trust = tmp_path / "mirror", live.configuration.trust_file
     first = terminal.good("dan", "log", "mirror", copy, "--json").json

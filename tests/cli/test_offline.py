@@ -349,6 +349,30 @@ def test_inspect_tells_programs_the_same(tmp_path, capsys):
     assert (shown["format"], shown["covered"], shown["uncovered"]) == ("raw", [{"start": 0, "stop": 5}], [])
 
 
+def test_inspect_names_the_signature_files_beside_an_image(tmp_path, capsys):
+    path = tmp_path / "plain"
+    for name in ("plain", "plain.p7s", "plain.sealwright", "other.p7s"):
+        (tmp_path / name).write_bytes(b"plain")
+    assert run("inspect", path) == 0
+    shown = capsys.readouterr().out
+    assert "beside the file: plain.p7s" in shown
+    assert "beside the file: plain.sealwright" in shown
+    assert "other" not in shown
+    assert run("inspect", path, "--json") == 0
+    assert json.loads(capsys.readouterr().out)["beside"] == ["plain.p7s", "plain.sealwright"]
+
+
+def test_inspect_does_not_contradict_itself_about_what_is_not_covered(tmp_path, capsys):
+    path = tmp_path / "app.hex"
+    path.write_text(":0400000001020304F2\n:00000001FF\n")
+    assert run("inspect", path) == 0
+    shown = capsys.readouterr().out
+    assert "4 bytes in 1 segment\n" in shown
+    assert "Not covered by profile segments" in shown
+    assert "not covered: nothing" not in shown
+    assert "not covered: see 'Not covered by profile segments' above" in shown
+
+
 def test_inspect_writes_the_content_that_a_signature_covers_but_over_no_file(tmp_path, capsys):
     path, content = tmp_path / "f.hex", tmp_path / "content"
     path.write_bytes(b":0400100064617461 52\n:00000001FF\n".replace(b" ", b""))

@@ -78,7 +78,7 @@ def test_100_mebibytes_are_read_in_150_mebibytes(tmp_path: Path, write: Callable
     )
     assert done.returncode == 0, done.stderr
     said, peak_kib = done.stdout.splitlines()
-    assert said == f"{size} bytes in 1 segments"
+    assert said == f"{size} bytes in 1 segment"
     assert int(peak_kib) < RESIDENT_KIB
 
 

@@ -231,3 +231,17 @@ def test_every_change_of_the_form_of_the_trust_file_is_judged_alike():
     for place, changed in mutations(TRUST):
         by = accepted_by(image, evidence, spelled(changed))
         assert by in (set(), {"independent", "reference"}), place
+
+
+@pytest.mark.parametrize("algorithm", ["slh-dsa-sha2-128s", "hss-lms-sha256"])
+def test_an_algorithm_that_it_does_not_know_is_refused_by_name(algorithm, monkeypatch):
+    image, evidence, trust = (value(name) for name in ("app.bin", "app.bin.sealwright", "trust.json"))
+    verification = verifier.Verification(evidence, trust)
+    parsed = verifier.document
+    monkeypatch.setattr(verifier, "document", lambda *a: _renamed(parsed(*a), algorithm))
+    with pytest.raises(ValueError, match=f"^algorithm not supported by this verifier: {algorithm}$"):
+        verification.check(image)
+
+
+def _renamed(document: Any, algorithm: str) -> Any:
+    return document | {"algorithm": algorithm} if document.get("type") == "key-profile" else document

@@ -30,9 +30,9 @@ SSH = {  # algorithm inside an SSH signature: its name in signatures.md
     "ssh-ed25519": "ed25519", "sk-ssh-ed25519@openssh.com": "ed25519", "ecdsa-sha2-nistp256": "ecdsa-p256-sha256",
     "sk-ecdsa-sha2-nistp256@openssh.com": "ecdsa-p256-sha256", "ecdsa-sha2-nistp384": "ecdsa-p384-sha384",
     "ecdsa-sha2-nistp521": "ecdsa-p521-sha512", "rsa-sha2-256": "rsa-pkcs1-sha256", "rsa-sha2-512": "rsa-pkcs1-sha512"}
-def need(holds: object, what: object) -> None:
+def need(holds: object, what: object, how: str = "malformed") -> None:
     if not holds:
-        raise ValueError(f"malformed: {what}")
+        raise ValueError(f"{how}: {what}")
 def hold(page: str, checks: dict[int, object]) -> None:  # or a refusal that quotes the first that does not
     for n in sorted(number for number, good in checks.items() if not good):
         raise ValueError(f"{page} {n}: " + re.findall(rf"(?m)^{n}\. (.*)", (SPEC / f"{page}.md").read_text())[-1])
@@ -225,8 +225,7 @@ class Verification:
         index, entry, signed, size = e["intent"]["index"], e["intent"]["entry"], e["policy"]["signed"], out["size"]
         granted = self.granted(signed, [self.root], "policy", self.digest("policy", signed["document"]))
         lives = policy["created"] < policy["expires"] <= policy["created"] + 400 * 86400
-        hold("evidence", {
-            10: policy["root"] == self.root_digest and lives and granted,
+        hold("evidence", {10: policy["root"] == self.root_digest and lives and granted,
             11: self.logged("policy", e["policy"]) and e["policy"]["index"] == out["policy_index"],
             12: not out["policy_index"] < as_of["policy_index"] < size, 13: included(entry, e["intent"], *self.log),
             14: [self.digest("intent", entry), index, intent["signer"], intent["session"]]
@@ -238,8 +237,7 @@ class Verification:
         check = load(EDWARDS + signer["key"]).verify
         made = (envelope["kind"], envelope["authenticator"]) == ("ed25519", sha256(signer["key"]).hex())
         done = spell({"document": digest, "entry": "outcome", "format": 1, "intent_index": out["intent_index"]})
-        hold("evidence", {
-            16: signer["valid_from"] <= index and e["outcome_index"] < signer.get("valid_until", 2**64),
+        hold("evidence", {16: signer["valid_from"] <= index and e["outcome_index"] < signer.get("valid_until", 2**64),
             17: made and passes(check, envelope["signature"], bytes.fromhex(digest)),
             18: included(done, {"index": e["outcome_index"], "proof": e["outcome_proof"]}, *self.log),
             19: out["root_index"] < out["policy_index"] < size <= e["outcome_index"] and index < size,
@@ -261,9 +259,9 @@ class Verification:
                     & {*admins, *self.sections}, 4: [owners.setdefault(k, own) for k in keys] == [own] * len({*keys})})
         for s in self.sections.values():
             area, home = f"{s.get('product')}/{s.get('environment')}", s.get("partition")
-            production = s.get("environment") == "production"
-            hold("policy", {} if s["type"] != "scope" else {
-                5: s["id"] == area, 6: s["quorum"] or not production,
+            production, algorithm = s.get("environment") == "production", s.get("algorithm", "rsa")
+            need(algorithm in KEYS or algorithm[:3] in KEYS, algorithm, "algorithm not supported by this verifier")
+            hold("policy", {} if s["type"] != "scope" else {5: s["id"] == area, 6: s["quorum"] or not production,
                 7: all(group["recomputed"] <= group["approvals"] for group in s["quorum"])})
             hold("policy", {} if s["type"] != "key-profile" else {
                 10: (s["signs"] == "message") == (s["algorithm"][:2] in WHOLE), 8: ("scope", area) in self.sections,
@@ -355,7 +353,8 @@ class Verification:
         (a,), size = [a for a in self.request["artifacts"] if a["name"] == self.e["artifact"]], len(restored)
         got = [size, sha256(restored).hex(), hashlib.sha512(restored).hexdigest()]
         hold("evidence", {33: end <= patch["old_size"] == size, 34: got == [a["size"], a["sha256"], a["sha512"]]})
-        return a["image_format"] == "raw" and len(self.e["signatures"]) == 1 and self.raw(restored, a)
+        is_cms = a["image_format"] == "raw" and a["options"].get("output", "cms") == "cms"
+        return is_cms and len(self.e["signatures"]) == 1 and self.raw(restored, a)
     def raw(self, image: bytes, artifact: Doc) -> bool:  # slot and CMS structure of docs/formats/raw.md, made again
         (slot,), pkcs = [x for x in self.request["slots"] if x["artifact"] == artifact["name"]], "06092a864886f70d01"
         p = self.sections["key-profile", slot["key_profile"]]

@@ -11,7 +11,7 @@ from sealwright.cli.output import UsageError, iso, note, show, show_json, show_t
 from sealwright.client.comparison import Change, Inspected, changes
 from sealwright.client.files import FileSource
 from sealwright.client.images import choose_format
-from sealwright.client.offline import VerifiedFile, check_expected, load_trust, verify_file, write_content
+from sealwright.client.offline import VerifiedFile, check_expected, files_beside, load_trust, verify_file, write_content
 from sealwright.client.stateful import label_of
 from sealwright.core.images import Range
 from sealwright.core.keys import PublicKey
@@ -218,10 +218,14 @@ def _show_inspection(image: Path, inspection: Inspection) -> None:
     show(f"{image}: {inspection.format}")
     show_table(inspection.facts.items())
     show("signatures:" + ("" if inspection.signatures else " none inside the file"))
+    for path in files_beside(image):
+        show(f"  beside the file: {path.name}")
     show_table((s.name, f"{s.algorithm} by {s.signer}") for s in inspection.signatures)
     show("covered by a signature:")
     show_table((_span(part), f"{part.stop - part.start} bytes") for part in inspection.covered)
-    show("not covered:" + ("" if inspection.uncovered else " nothing"))
+    said = next((label for label in inspection.facts if label.startswith("Not covered")), "")
+    nothing = f" see {said!r} above; by the other profiles nothing" if said else " nothing"
+    show("not covered:" + ("" if inspection.uncovered else nothing))
     show_table((_span(part), reason) for part, reason in inspection.uncovered)
 
 
@@ -247,6 +251,7 @@ def _inspection_json(image: Path, inspection: Inspection) -> dict[str, Any]:
         "image": str(image),
         "format": inspection.format,
         "facts": dict(inspection.facts),
+        "beside": [path.name for path in files_beside(image)],
         "signatures": [{"name": s.name, "algorithm": s.algorithm, "signer": s.signer} for s in inspection.signatures],
         "covered": [{"start": part.start, "stop": part.stop} for part in inspection.covered],
         "uncovered": [{"start": p.start, "stop": p.stop, "reason": reason} for p, reason in inspection.uncovered],

@@ -39,11 +39,28 @@ def mirror(api: Api, trust: TrustFile, directory: Path, progress: Callable[[int,
 def _kept(trust: TrustFile, directory: Path) -> tuple[LogCopy | None, Checkpoint | None]:
     """Return the copy that is there already, its checkpoint verified."""
     if not os.path.lexists(directory / CHECKPOINT):
+        _check_ours(directory)
         return None, None
     copy = open_copy(directory)
     # Whether witnesses are enough is asked of the new checkpoint: the trust file may have come to demand more.
     opened = open_checkpoint(copy.note, origin=trust.log, log_keys=trust.log_keys)
     return copy, opened.checkpoint
+
+
+def _check_ours(directory: Path) -> None:
+    """A copy that was cut short has tiles and no checkpoint; a folder with anything else is somebody's."""
+    try:
+        others = [path.name for path in directory.iterdir() if path.name != "tile" and not path.name.startswith(".")]
+    except FileNotFoundError:
+        return
+    except OSError as e:
+        raise ConfigurationError(f"{directory} cannot be read: {e.strerror}", setting="DIR") from None
+    if others:
+        raise ConfigurationError(
+            f"{directory} holds other files ({', '.join(sorted(others)[:3])}) and no copy of a log",
+            setting="DIR",
+            hint="name a new or empty folder",
+        )
 
 
 def _check_continued(api: Api, kept: Checkpoint, newest: Checkpoint, directory: Path) -> None:

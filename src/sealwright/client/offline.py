@@ -15,6 +15,7 @@ from sealwright.core.patches import Patch
 from sealwright.evidence.bundle import EVIDENCE_SUFFIX, MAX_EVIDENCE_BYTES, Evidence, TrustFile
 from sealwright.evidence.verify import VerifiedEvidence, verify_evidence
 from sealwright.formats.interface import Format, HasContent
+from sealwright.formats.raw_outputs import SUFFIXES
 from sealwright.policy.documents import KeySetRule
 
 if TYPE_CHECKING:
@@ -88,6 +89,12 @@ def verify_file(
     if history:
         notes += history.notes(record, verified.approved)
     return VerifiedFile(verified=verified, evidence=evidence or beside, notes=notes, history=history)
+
+
+def files_beside(image: Path) -> tuple[Path, ...]:
+    """Return the signature and evidence files that lie beside an image, by their names alone."""
+    paths = (sidecar_path(image, suffix) for suffix in (*SUFFIXES, EVIDENCE_SUFFIX))
+    return tuple(path for path in paths if path.is_file())
 
 
 def write_content(image_format: Format, image: FileSource, options: Sequence[str], destination: Path) -> None:

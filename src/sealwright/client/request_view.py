@@ -189,8 +189,8 @@ def _no_request_for(api: Api, sources: Sequence[FileSource], states: Sequence[Re
                 status = one.status
                 return RefusedError(
                     f"{source.path} is not the {source.path.name} of {status.id} "
-                    f"({status.product} {status.release}, {status.environment}); no request that is {' or '.join(states)} "
-                    "is for these bytes",
+                    f"({status.product} {status.release}, {status.environment}); "
+                    f"no request that is {' or '.join(states)} is for these bytes",
                     code=Code.NOT_FOUND,
                     hint=f"ask {status.requester} for that file; `sealwright inspect {source.path} --against THEIRS` "
                     "says what differs",

@@ -181,7 +181,8 @@ def content(image: ByteSource, options: Mapping[str, Any], *, read: Reader) -> I
 
 def facts(memory: MemoryImage) -> dict[str, str]:
     """Describe a memory image for an approver."""
-    found = {"Data": f"{memory.size} bytes in {len(memory.segments)} segments"}
+    number = len(memory.segments)
+    found = {"Data": f"{memory.size} bytes in {number} segment{'' if number == 1 else 's'}"}
     for family, segments in memory.families[:MAX_SHOWN]:
         of = "" if len(memory.families) == 1 else f" of family {family:#010x}"
         spans = [(segment.address, segment.stop) for segment in segments]
