@@ -18,6 +18,7 @@ from sealwright.core.errors import Code, FormatError, RefusedError, Verification
 from sealwright.evidence.bundle import TrustFile
 from sealwright.policy.documents import (
     Authenticator,
+    Decision,
     Person,
     Pipeline,
     Restriction,
@@ -155,9 +156,20 @@ def _said(signed: SignedDocument, entry: RestrictionEntry, instance: str) -> Res
         document = _parse(signed.document)
     except FormatError:
         return None
-    subject = document.subject if isinstance(document, Restriction) else document.request
-    same = (subject, document.person) == (entry.subject, entry.person)
+    said = (_kind(document), _subject(document), document.person)
+    same = said == (entry.kind, entry.subject, entry.person)
     return document if same and document_digest(document.type, instance, signed.document) == entry.document else None
+
+
+def _kind(document: Restriction | Vote) -> RestrictionKind | None:
+    """What a document takes away; None for an approval, which takes nothing."""
+    if isinstance(document, Restriction):
+        return document.kind
+    return RestrictionKind.VETO if document.decision is Decision.REJECT else None
+
+
+def _subject(document: Restriction | Vote) -> str:
+    return document.subject if isinstance(document, Restriction) else document.request
 
 
 def _parse(data: bytes) -> Restriction | Vote:
