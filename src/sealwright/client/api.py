@@ -2,12 +2,12 @@
 
 import json
 import ssl
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
-
-import httpx
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from sealwright.client import ssh
 from sealwright.client.compose import sign_bytes
@@ -30,6 +30,9 @@ from sealwright.service.messages import (
     LoginAnswer,
     LoginBody,
 )
+
+if TYPE_CHECKING:
+    import httpx
 
 Answer = TypeVar("Answer")
 TIMEOUT_SECONDS = 90.0
@@ -60,15 +63,16 @@ class Api:
     """Calls of one client; logs in when first needed, and again when the session is over."""
 
     def __init__(self, connection: Connection) -> None:
-        self._connection = connection
+        library = _httpx()
+        self._connection, self._error = connection, library.HTTPError
         try:
-            self._http = httpx.Client(
+            self._http: httpx.Client = library.Client(
                 base_url=connection.url,
                 timeout=TIMEOUT_SECONDS,
-                verify=_tls(),
+                verify=_tls(connection.url),
                 headers={"Accept-Encoding": "identity"},  # a few compressed bytes could fill the memory
             )
-        except (httpx.InvalidURL, ValueError) as e:
+        except (library.InvalidURL, ValueError) as e:
             raise ConfigurationError(f"{connection.url} is not a URL: {e}", setting="url") from None
         self._token = ""
         self.person = ""
@@ -142,9 +146,10 @@ class Api:
         self.person = asked.person
         if self.person == NOBODY:
             raise RefusedError(
-                f"{connection.url} knows nobody with key {authenticator}",
+                f"{connection.url} knows nobody with key {authenticator}: it was revoked, or is in no policy in force",
                 code=Code.NOT_AUTHENTICATED,
-                hint="is it the right one, and not revoked? administrators add keys: `sealwright people add`",
+                hint="is it the right one? others see in `sealwright people list` whether it or its person is revoked; "
+                "administrators add keys: `sealwright people add`",
             )
         envelope = sign_bytes(
             challenge, "login", instance=connection.instance, identity=connection.identity, signer=self.person
@@ -178,7 +183,7 @@ class Api:
         try:
             with self._http.stream(method, path, **arguments) as response:
                 return Reply(response.status_code, _read(response))
-        except httpx.HTTPError as e:
+        except self._error as e:
             raise UnavailableError(
                 f"{self._connection.url} does not answer ({type(e).__name__}: {e})",
                 code=Code.SERVER_UNAVAILABLE,
@@ -186,15 +191,32 @@ class Api:
             ) from e
 
 
-def _tls() -> ssl.SSLContext:
-    return ssl.create_default_context()
+def _httpx() -> ModuleType:
+    """Import httpx for whoever calls a server, and not for help; it is a fifth of a command's start.
+
+    Its own command line would bring Rich along, and take as long again (docs/adr/0010).
+    """
+    without: dict[str, Any] = sys.modules
+    hidden = without.setdefault("httpx._main", None) is None
+    import httpx  # noqa: PLC0415
+
+    if hidden:
+        del without["httpx._main"]
+    return httpx
+
+
+def _tls(url: str) -> ssl.SSLContext:
+    """Return what judges the server's certificate; plain HTTP needs no authorities, and reading them takes long."""
+    if url.startswith("https:"):
+        return ssl.create_default_context()
+    return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # trusts nobody
 
 
 def _chunks(image: ByteSource) -> Iterator[bytes]:
     yield from read_chunks(image, 0, image.size)
 
 
-def _read(response: httpx.Response) -> bytes:
+def _read(response: "httpx.Response") -> bytes:
     parts, total = [], 0
     for part in response.iter_raw():
         total += len(part)
