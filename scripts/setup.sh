@@ -37,7 +37,7 @@ stamp=.venv/.requirements
 if ! cmp -s requirements/dev.txt "$stamp"; then
   echo "setup: making the virtual environment" >&2
   [ -x .venv/bin/python ] || python3 -m venv .venv
-  .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
-  .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+  .venv/bin/python -m pip install -qq --disable-pip-version-check --root-user-action=ignore --require-hashes -r requirements/dev.txt
+  .venv/bin/python -m pip install -qq --disable-pip-version-check --root-user-action=ignore --no-deps --no-build-isolation --editable .
   cp requirements/dev.txt "$stamp"
 fi

@@ -176,7 +176,7 @@ def _description(image: ByteSource, first: Segment) -> dict[str, str]:
             "Project": _text(project),
             "Version": _text(version),
             "Secure version": f"{secure_version} (rollback counter)",
-            "Built": f"{_text(date)} {_text(time)}".strip() or "not said",
+            "Built": _text(b" ".join(field.split(b"\0")[0] for field in (date, time)).strip()),
             "ESP-IDF": _text(idf),
             "SHA-256 of the ELF file": elf.hex(),
         }

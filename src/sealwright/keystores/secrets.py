@@ -81,7 +81,7 @@ def read_file(path: Path) -> Secret:
     elif status.st_uid != os.geteuid():
         problem = f"belongs to user {status.st_uid}, not to us ({os.geteuid()})"
     elif stat.S_IMODE(status.st_mode) & 0o177:
-        problem = f"has mode {stat.S_IMODE(status.st_mode):04o}, 0600 is needed"
+        problem = f"has mode {stat.S_IMODE(status.st_mode):04o}, 0600 or 0400 is needed"
     if problem:
         os.close(descriptor)
         raise _refused(f"{path} {problem}")
