@@ -276,4 +276,6 @@ def expiry(subject: str, what: str, until: int, remedy: str, *, soon_seconds: in
     if left <= 0:
         yield problem(subject, f"{what} has expired", remedy)
     elif left < soon_seconds:
-        yield warning(subject, f"{what} expires in {left // DAY_SECONDS} days", remedy)
+        days = left // DAY_SECONDS
+        when = "today" if not days else "in a day" if days == 1 else f"in {days} days"
+        yield warning(subject, f"{what} expires {when}", remedy)

@@ -247,7 +247,10 @@ def check_keys(configuration: Configuration, sections: Sections, restrictions: R
             "keys", "not looked for in their partitions, which the running signer has: stop it to have that done"
         )
     elif not bad:
-        yield fine("keys", f"all {len(profiles)} are in their partitions")
+        number = len(profiles)
+        yield fine(
+            "keys", "the only one is in its partition" if number == 1 else f"all {number} are in their partitions"
+        )
 
 
 def _partition(
