@@ -5,6 +5,7 @@ keystore that was put back from an old copy, a second signer and a signer that w
 had; what a session does not use is burnt with it (RFC 8554, section 9.2; draft-ietf-pquip-hbs-state, section 6).
 """
 
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 
 from sealwright.core import lms
@@ -17,6 +18,8 @@ FIRST_NUMBER = 1
 """Number 0 is in the certificate that was made with the key."""
 SHARE, SMALLEST, LARGEST = 128, 8, 1024
 """A block is this part of all numbers that a key has, but within these bounds."""
+MAX_KEPT = 256
+"""So many signatures are given again, each at most 64 KiB, when their request is to be signed once more."""
 
 
 class Blocks:
@@ -31,6 +34,8 @@ class Blocks:
         """Key to its partition and how many signatures it shall make."""
         self._sources: dict[str, tuple[str, int]] = {}
         self._spent: set[str] = set()
+        self._kept: OrderedDict[tuple[str, str, bytes], bytes] = OrderedDict()
+        """Request, key and payload to the signature that was made."""
 
     @property
     def wanted(self) -> bool:
@@ -59,24 +64,34 @@ class Blocks:
         self._planned[key] = planned + count
         return first, stop
 
-    def used(self, task: SigningTask, made: bytes | SealwrightError) -> bytes | SealwrightError:
+    def made_before(self, request: str, task: SigningTask) -> bytes | None:
+        """Return the signature that this process made of the same payload for a request (its digest), if it has it.
+
+        Else a server could use a key up with one approved request, by logging intent after intent for it.
+        """
+        return self._kept.get((request, task.public_key.fingerprint, task.payload))
+
+    def used(self, request: str, task: SigningTask, made: bytes | SealwrightError) -> bytes | SealwrightError:
         """Advance behind a signature; a number outside the block does not leave, a failure burns the rest."""
-        key = task.public_key.key
-        block = self._open.get(task.public_key.fingerprint)
-        if not isinstance(key, HssLmsPublicKey) or block is None:
+        key, fingerprint = task.public_key.key, task.public_key.fingerprint
+        if not isinstance(key, HssLmsPublicKey):
             return made
+        block = self._open.get(fingerprint, [0, 0])  # burnt by the task before it
         number = _number(key, made) if isinstance(made, bytes) else -1
-        if not block[0] <= number < block[1]:
-            del self._open[task.public_key.fingerprint]
+        if not isinstance(made, bytes) or not block[0] <= number < block[1]:
+            self._open.pop(fingerprint, None)
             return (
                 made
                 if not isinstance(made, bytes)
                 else RefusedError(
-                    f"the keystore used number {number}, its block is {block[0]} to {block[1] - 1}",
+                    f"the keystore used number {number}, its block is {block[0]} to below {block[1]}",
                     code=Code.STATE_EXHAUSTED,
                 )
             )
         block[0] = number + 1
+        self._kept[request, fingerprint, task.payload] = made
+        if len(self._kept) > MAX_KEPT:
+            self._kept.popitem(last=False)
         return made
 
     def is_overtaken(self, logged: Mapping[str, int]) -> bool:

@@ -165,7 +165,7 @@ class Engine:
 
     def _sign_all(self, orders: Sequence[SignOrder]) -> tuple[Signed, ...]:
         """Authorise every order, and have each partition sign what is authorised meanwhile."""
-        decided: list[tuple[SignOrder, tuple[Approved, int, list[SigningTask]] | SealwrightError]] = []
+        decided: list[tuple[SignOrder, tuple[Approved, int, list[SigningTask | bytes]] | SealwrightError]] = []
         shifts: dict[str, Shift] = {}
         self._blocks.begin_round()
         for order in orders:
@@ -180,6 +180,8 @@ class Engine:
             self._remember_used(order.intent_index)
             decided.append((order, (approved, now, tasks)))
             for profile, task in zip(approved.profiles, tasks, strict=True):
+                if isinstance(task, bytes):
+                    continue
                 name = profile.partition
                 if name not in shifts:
                     shifts[name] = Shift(self._partitions.get(name), name)
@@ -192,19 +194,26 @@ class Engine:
             else:
                 approved, now, tasks = what
                 made = [
-                    self._blocks.used(task, next(results[profile.partition]))
+                    task
+                    if isinstance(task, bytes)
+                    else self._blocks.used(approved.request_digest, task, next(results[profile.partition]))
                     for profile, task in zip(approved.profiles, tasks, strict=True)
                 ]
                 answers.append(self._outcome(order, approved, made, now))
         return tuple(answers)
 
-    def _numbered(self, approved: Approved, tasks: list[SigningTask]) -> list[SigningTask]:
-        """Give the tasks of stateful keys the blocks of this session."""
+    def _numbered(self, approved: Approved, tasks: list[SigningTask]) -> list[SigningTask | bytes]:
+        """Give the tasks of stateful keys the blocks of this session; what they signed before stands as made then."""
+        if not any(task.algorithm.is_stateful for task in tasks):
+            return [*tasks]
+        again = [self._blocks.made_before(approved.request_digest, task) for task in tasks]
         partitions = {t.public_key.fingerprint: p.partition for p, t in zip(approved.profiles, tasks, strict=True)}
-        blocks = {key: self._blocks.plan(partitions[key], key, count) for key, count in counts(tasks).items()}
-        if not blocks:
-            return tasks
-        return [replace(task, block=blocks.get(task.public_key.fingerprint)) for task in tasks]
+        new = [task for task, made in zip(tasks, again, strict=True) if made is None]
+        blocks = {key: self._blocks.plan(partitions[key], key, count) for key, count in counts(new).items()}
+        return [
+            made or replace(task, block=blocks.get(task.public_key.fingerprint))
+            for task, made in zip(tasks, again, strict=True)
+        ]
 
     def _check_session(self, index: int) -> int:
         """This session is the newest, and the root in force lists its identity for log index ``index``.
