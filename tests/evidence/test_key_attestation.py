@@ -136,3 +136,27 @@ def test_a_cut_or_turned_certificate_is_refused_and_never_crashes(vendor, spki):
         turned = leaf[:at] + bytes([leaf[at] ^ 0x40]) + leaf[at + 1 :]
         with pytest.raises(SealwrightError):
             check(vendor, (turned, *above), spki)
+
+
+# Found by fuzzing
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_a_certificate_whose_name_is_no_text_is_refused(vendor, spki, place):
+    chain = list(vendor.chain(vendor.attest(spki)))
+    at = chain[place].rfind(b"YubiHSM" if place == 0 else b"TEST")
+    chain[place] = chain[place][:at] + b"\xff" + chain[place][at + 1 :]
+    with pytest.raises(FormatError, match="not a certificate"):
+        check(vendor, chain, spki)
+
+
+def test_a_time_that_no_calendar_has_is_refused(vendor, spki):
+    chain = vendor.chain(vendor.attest(spki))
+    with pytest.raises(VerificationError, match="is beyond the year 9999"):
+        check(vendor, chain, spki, at_seconds=1 << 40)
+
+
+def test_a_serial_number_that_nobody_could_print_is_refused(vendor, spki):
+    chain = vendor.chain(vendor.attest(spki, serial=1 << 20_000))
+    with pytest.raises(VerificationError, match="is a number of 20001 bits"):
+        check(vendor, chain, spki)

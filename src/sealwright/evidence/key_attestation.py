@@ -26,6 +26,8 @@ GENERATED = 0x01
 """Origin: made inside.  0x02 is imported, 0x10 came in wrapped."""
 EXPORTABLE_UNDER_WRAP = 1 << 16
 MAX_CHAIN = 8
+MAX_INTEGER_BITS = 256
+"""Far beyond any serial number, and short enough to be printed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,11 +89,13 @@ def load_roots(pem: bytes) -> tuple[x509.Certificate, ...]:
 
 
 def load_certificate(der: bytes) -> x509.Certificate:
-    """Read one DER certificate, to its last extension."""
+    """Read one DER certificate, its names and all its extensions: the library decodes each when it is asked for it."""
     try:
         certificate = x509.load_der_x509_certificate(der)
         _spki(certificate)
         list(certificate.extensions)
+        _name(certificate)
+        certificate.issuer.rfc4514_string()
     except (ValueError, UnsupportedAlgorithm, x509.DuplicateExtension) as e:
         raise _no_certificate(e) from None
     return certificate
@@ -101,7 +105,10 @@ def _check_chain(
     certificates: Sequence[x509.Certificate], roots: Sequence[x509.Certificate], at_seconds: int
 ) -> x509.Certificate:
     """Return the root that the chain ends at; each certificate is signed by the next one, and dates hold."""
-    at = datetime.fromtimestamp(at_seconds, UTC)
+    try:
+        at = datetime.fromtimestamp(at_seconds, UTC)
+    except (ValueError, OverflowError, OSError):
+        raise _refused(f"time {at_seconds} is beyond the year 9999") from None
     known = {root.public_bytes(Encoding.DER) for root in roots}
     links = list(certificates)
     if links[-1].public_bytes(Encoding.DER) in known:
@@ -160,7 +167,10 @@ def _value(certificate: x509.Certificate, oid: x509.ObjectIdentifier, kind: type
 
 
 def _integer(certificate: x509.Certificate, oid: x509.ObjectIdentifier) -> int:
-    return int(_value(certificate, oid, core.Integer))
+    value = int(_value(certificate, oid, core.Integer))
+    if value.bit_length() > MAX_INTEGER_BITS:
+        raise _refused(f"extension {oid.dotted_string} is a number of {value.bit_length()} bits")
+    return value
 
 
 def _bits(certificate: x509.Certificate, oid: x509.ObjectIdentifier) -> int:
