@@ -12,11 +12,12 @@ from sealwright.core import canonical, lms, records, ssharmour, sshbrowser, sshs
 from sealwright.core.images import MemorySource
 from sealwright.core.keys import Algorithm, HssLmsPublicKey, PublicKey
 from sealwright.core.patches import Patch
+from sealwright.evidence import key_attestation
 from sealwright.evidence.bundle import MAX_EVIDENCE_BYTES, Dossier, Evidence, TrustFile
 from sealwright.evidence.verify import verify_evidence
 from sealwright.formats import FORMATS
 from sealwright.keystores import frames
-from sealwright.policy import documents, entries
+from sealwright.policy import documents, entries, minutes
 from sealwright.signer import protocol
 from sealwright.translog import checkpoints, merkle, notes, tiles
 
@@ -34,10 +35,12 @@ RECORDS: tuple[type[Any], ...] = (
     documents.Restriction,
     documents.Session,
     documents.Outcome,
+    minutes.Minutes,
     TrustFile,
     Dossier,
     Patch,
 )
+ATTESTED_AT, MAX_TIME = 1_790_000_000, 1 << 40
 MESSAGE, NAMESPACE = b"message", "file"
 
 
@@ -211,6 +214,30 @@ def public_key(data: bytes) -> None:
             raise Finding("zeros are accepted as a signature")
 
 
+def ceremony_script(data: bytes) -> None:
+    """The TOML of a key ceremony."""
+    refused(lambda: minutes.parse_script(data))
+
+
+def attestation(data: bytes) -> None:
+    """A vendor's certificate for a key, in each place of a known chain, now and at the last time of documents."""
+    said = known("key-attestation").sidecars
+    roots, device, authority = key_attestation.load_roots(said["roots"]), said["device"], said["authority"]
+    for chain in ((data, device, authority), (said["leaf"], data, authority), (said["leaf"], device, data)):
+        for at_seconds in (ATTESTED_AT, MAX_TIME):
+            if refused(
+                lambda: key_attestation.verify_yubihsm(chain, roots, said["key"], at_seconds=at_seconds)  # noqa: B023
+            ) is not None and not _is_known_certificate(data):
+                raise Finding("an attestation is accepted that the device did not make")
+
+
+def _is_known_certificate(data: bytes) -> bool:
+    said = known("key-attestation").sidecars
+    known_ones = (key_attestation.load_certificate(said[name]) for name in ("leaf", "device", "authority"))
+    mutant = key_attestation.load_certificate(data)
+    return mutant.tbs_certificate_bytes in {one.tbs_certificate_bytes for one in known_ones}
+
+
 TARGETS: dict[str, Target] = {
     "records": Target(run=any_record, is_json=True, inputs=values.documents),
     "evidence": Target(run=evidence, is_json=True, inputs=values.evidence),
@@ -221,4 +248,6 @@ TARGETS: dict[str, Target] = {
     "signer-protocol": Target(run=signer_frame, is_json=True, inputs=values.rounds),
     "keystore-frames": Target(run=worker_frame, inputs=values.worker_frames),
     "public-keys": Target(run=public_key),
+    "ceremony-script": Target(run=ceremony_script),
+    "key-attestation": Target(run=attestation),
 }

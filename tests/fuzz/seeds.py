@@ -21,6 +21,7 @@ from tests.formats import dfu_files, efi_capsules, efi_variables, esp32_images, 
 from tests.formats.throwaway import Signer, signer
 from tests.fuzz import documents, firmware
 from tests.fuzz.harness import CORPUS, KNOWN, FormatTarget
+from tests.simulators import ceremonies
 from tests.simulators.fido import SecurityKey
 
 from sealwright.core import ssharmour, sshsig
@@ -283,9 +284,34 @@ def signatures(corpus: Corpus) -> None:
     corpus.know("sshsig", sidecars=lines)
 
 
+def key_ceremonies(corpus: Corpus) -> None:
+    vendor, key = ceremonies.Vendor(), signer(P256).public_key
+    leaf, device, authority = vendor.chain(vendor.attest(key.spki_der))
+    corpus.put("key-attestation", {"signed": leaf, "device": device, "authority": authority})
+    chain = {"leaf": leaf, "device": device, "authority": authority, "key": key.spki_der}
+    corpus.know("key-attestation", sidecars={"roots": vendor.root_pem.encode(), **chain})
+    with tempfile.TemporaryDirectory() as name:
+        people = {who: ceremonies.participant(Path(name), who) for who in ("ann", "ben")}
+        planned = ceremonies.key("boot") + ceremonies.key("app", "ml-dsa-65")
+        software = ceremonies.script(people, planned)
+        attested = ceremonies.script(
+            people, planned, grade="hardware-attested", module=ceremonies.module(), attestation=vendor.rule()
+        )
+    corpus.put("ceremony-script", {"software": software.encode(), "attested": attested.encode()})
+
+
 def main() -> None:
     corpus = Corpus()
-    for part in (uefi, flattened_images, microcontrollers, manifests, memory_images, signature_files, signatures):
+    for part in (
+        uefi,
+        flattened_images,
+        microcontrollers,
+        manifests,
+        memory_images,
+        signature_files,
+        signatures,
+        key_ceremonies,
+    ):
         part(corpus)
     KNOWN.write_text(json.dumps(corpus.known, indent=1, sort_keys=True) + "\n")
 
