@@ -166,3 +166,7 @@ def test_two_keys_of_one_name_are_told_apart(terminal, live, image):
     assert (by_release["3.0"], by_release["3.1"]) == (first, second)
     alone = terminal.good("dan", "impact", "--key", second, "--json").json
     assert {i["release"] for i in alone["images"]} == {"3.1"}
+    for command in ("--certificate", "--public-key"):
+        said = terminal.good("dan", "key", "show", KEY, command)
+        assert f"earlier policies had another key of the name {KEY}: {first}; this is {second}" in said.err
+    assert "warning" not in terminal.good("dan", "key", "show", "router/production/1").err

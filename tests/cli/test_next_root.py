@@ -7,6 +7,7 @@ from tests.cli.online import Terminal
 from tests.simulators.live import PEOPLE, Live, make_identity
 
 from sealwright.client.settings import load_trust
+from sealwright.wiring import initialise
 
 REFUSED, MISFIT, DIFFERENT, SETTING = 77, 65, 1, 78
 pytestmark = pytest.mark.slow
@@ -173,3 +174,29 @@ def test_a_root_whose_policy_was_overtaken_is_not_applied_alone(terminal):
     assert said.code == REFUSED
     assert "no open policy stands under this root" in said.err
     terminal.good("root-b", "policy", "withdraw", digest)
+
+
+def test_an_expired_root_stops_signing_and_its_administrators_renew_it(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(initialise, "ROOT_LIFETIME_SECONDS", 15)
+    live = Live(tmp_path / "short").make()
+    image = tmp_path / "app.bin"
+    image.write_bytes(b"firmware of a maker who forgot a date")
+    asked = ("--product", "router", "--environment", "development", "--new", "--wait", "6", "--json")
+    try:
+        live.start().found_policy()
+        terminal = Terminal(live, capsys, monkeypatch)
+        for person in ("root-a", "ada"):
+            terminal.connect(person)
+        expires = terminal.good("ada", "policy", "root", "show", "--json").json["expires"]
+        time.sleep(max(0.0, expires + 1 - time.time()))
+        assert terminal.run("ada", "sign", image, "--release", "1.0", *asked).code != 0
+        key = f"{make_identity(tmp_path / 'late')}.pub"
+        said = terminal.run("root-a", "policy", "root", "add-administrator", "late", "--key", key)
+        assert said.code == REFUSED
+        assert "policy root renew" in said.err
+        terminal.good("root-a", "policy", "root", "renew", "--for", "30d")
+        assert "root version 2 is in force" in terminal.good("root-a", "policy", "apply").out
+        image.write_bytes(b"firmware of a maker who was reminded")
+        assert terminal.good("ada", "sign", image, "--release", "1.1", *asked).json["state"] == "signed"
+    finally:
+        live.stop()

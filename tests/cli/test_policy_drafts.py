@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,8 +14,9 @@ from tests.cli.online import Said, Terminal
 from tests.simulators.live import Live, make_identity
 
 from sealwright.client import ssh
+from sealwright.client.drafts import load_draft
 from sealwright.formats import FORMATS
-from sealwright.policy.documents import KeyGrade
+from sealwright.policy.documents import KeyGrade, Scope
 
 REFUSED, MISFIT, SETTING = 77, 65, 78
 USED, NEW = "router/production/1", "router/production/2"
@@ -270,6 +272,79 @@ def test_a_name_needs_somebody_behind_it(terminal):
     assert "no name for ada" in said.err
     terminal.good("root-a", "people", "name", "root-a", "An Administrator")
     terminal.good("root-a", "people", "name", "root-a", "--erase")
+
+
+def test_a_pipeline_is_added_with_its_controllers_shown_changed_and_taken_out(terminal, live):
+    key = f"{make_identity(live.folder / 'pipe')}.pub"
+    order = ("people", "add", "build-farm", "--key", key, "--role", "developer", "--pipeline")
+    said = terminal.run("root-a", *order)
+    assert said.code == SETTING
+    assert "nobody controls the pipeline build-farm" in said.err
+    assert "no person dann" in terminal.run("root-a", *order, "--controller", "dann").err
+    assert "ada is a person already" in terminal.run(
+        "root-a", "people", "add", "ada", "--pipeline", "--controller", "dan"
+    ).err  # fmt: skip
+    said = terminal.good("root-a", *order, "--controller", "dan")
+    assert "added pipeline build-farm" in said.out
+    assert "+ controllers: dan" in said.out
+    terminal.good("root-a", "people", "add", "build-farm", "--controller", "cleo")
+    (farm,) = (p for p in terminal.good("root-a", "people", "list", "--json").json if p["person"] == "build-farm")
+    assert (farm["kind"], farm["controllers"], farm["roles"]) == ("pipeline", ["cleo", "dan"], ["developer"])
+    listed = terminal.good("root-a", "people", "list").out
+    assert listed.startswith("PERSON")
+    assert "pipeline of cleo, dan" in listed
+    said = terminal.run("root-a", "people", "remove", "dan")
+    assert said.code == REFUSED
+    assert "dan controls build-farm" in said.err
+    terminal.good("root-a", "people", "remove", "build-farm", "--controller", "dan")
+    assert "no controller left" in terminal.run("root-a", "people", "remove", "build-farm", "--controller", "cleo").err
+    terminal.good("root-a", "policy", "propose")
+    terminal.good("root-a", "policy", "apply")
+    said = terminal.good("root-a", "people", "revoke", "build-farm", "--reason", "build host broken into")
+    assert "is revoked" in said.out
+    assert "build-farm, log index" in terminal.good("ada", "policy", "show").out
+    terminal.good("root-a", "people", "remove", "build-farm")
+    assert "was revoked" in terminal.run("root-a", *order, "--controller", "dan").err
+
+
+def test_who_cannot_sign_any_more_does_not_count_for_a_quorum(terminal, live):
+    key, role = f"{make_identity(live.folder / 'jo')}.pub", ("--role", "signer-off")
+    change = ("product", "change", "router", "--environment", "production")
+    terminal.good("root-a", *change, "--approver", "signer-off", "--approvals", "1")
+    terminal.good("root-a", "people", "add", "jo", "--key", key, *role)
+    terminal.good("root-a", "policy", "propose")
+    terminal.good("root-a", "policy", "apply")
+    assert "signer-off" not in terminal.good("root-a", "policy", "check").err
+    print_ = ssh.public_key(live.folder / "jo").fingerprint
+    said = terminal.good("root-a", "people", "revoke", print_[:12], "--key", "--reason", "lost")
+    short = "router/production needs 1 approval by signer-off, and 0 people who can sign are that"
+    assert f"warning: {short}" in said.err
+    assert f"key {print_[:16]} of jo is revoked" in said.out
+    notes = terminal.good("root-a", "policy", "check", "--json").json["notes"]
+    assert short in notes
+    assert any("jo has no key left that is not revoked" in text for text in notes)
+    terminal.good("root-a", *change, "--approver", "approver", "--approvals", "2")
+    terminal.good("root-a", "policy", "propose")
+    terminal.good("root-a", "policy", "apply")
+
+
+def test_what_one_signs_for_is_spelled_out_even_where_it_does_not_compile(terminal, live):
+    change = ("product", "change", "router", "--environment", "production")
+    assert "+ support until: 2031-12-31\n" in terminal.good("root-a", *change, "--support-until", "2031-12-31").out
+    assert "2031-12-31\n" in terminal.good("root-a", "product", "list").out
+    order = ("--algorithm", RSA, "--size", "4096", "--format", "raw", "--instance", live.configuration.folder)
+    said = terminal.good("root-a", "key", "create", "router/production/large", *order)
+    assert ", 4096 bits" in said.out
+    assert "+ certificates: CN=router/production/large, until 20" in said.out
+    assert "rsa-pkcs1-sha256, 4096 bits" in terminal.good("root-a", "key", "list").out
+    path = live.folder / "config-root-a" / "policy-draft.json"
+    draft = load_draft(path, os.urandom)
+    draft.put(replace(draft.get(Scope, "router/production"), quorum=()))
+    draft.save(path)
+    said = terminal.run("root-a", "policy", "check")
+    assert said.code == REFUSED
+    assert "+ quorum: no approval needed" in said.out
+    assert "asks for no approval" in said.err
 
 
 # -- the draft as a whole

@@ -12,10 +12,11 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from sealwright.cli.drafting import confirm, keep, say_stale, spell_taken, taken_json
 from sealwright.cli.minutes import minutes, read_attestation, read_script, show_finished
-from sealwright.cli.output import note, show, show_json, show_table, utc
+from sealwright.cli.output import note, show, show_columns, show_json, show_table, utc
 from sealwright.cli.typed import noun
 from sealwright.client import administration, earlier, log_view, stateful
 from sealwright.client.files import read_small
+from sealwright.client.ids import check_id
 from sealwright.client.new_keys import WantedKey, check_new, check_public_key
 from sealwright.client.review import after_revocation
 from sealwright.client.revocations import Taken
@@ -79,6 +80,7 @@ def create(
     from sealwright.wiring import ceremony, configuration  # noqa: PLC0415 - the base install has no keystores
 
     _check_format(image_format)
+    check_id(profile, "PROFILE", "router/production/2026", slashes=True)
     order = ceremony.KeyOrder(
         profile=profile,
         algorithm=algorithm,
@@ -153,6 +155,7 @@ def import_key(
     from sealwright.wiring import ceremony, configuration  # noqa: PLC0415
 
     _check_format(image_format)
+    check_id(profile, "PROFILE", "router/production/2026", slashes=True)
     ceremony.split_profile(profile)
     phrase = secrets.read_secret(passphrase).reveal() if passphrase else None
     data = read_small(file, max_bytes=MAX_KEY_FILE_BYTES, what="private key")
@@ -207,12 +210,14 @@ def list_keys(product: Annotated[str, typer.Option(help="only this product's")] 
     if json:
         show_json([_as_json(desk, k, numbers.get(k.id)) for k in keys])
         return
+    rows: list[tuple[str, ...]] = [("KEY", "ALGORITHM", "FORMAT", "GRADE", "FINGERPRINT", "STATE")]
     for profile in keys:
         taken = revoked.key(profile.id)
-        state = f"  revoked, {spell_taken(taken)}" if taken else ""
-        kind = f"{profile.algorithm} {stateful.parameters_of(profile)}".rstrip()
-        left = f"  {numbers[profile.id].left:,} signatures left" if profile.id in numbers else ""
-        show(f"{profile.id}  {kind}  {profile.image_format or 'any format'}  {profile.grade}{left}{state}")
+        state = f"revoked, {spell_taken(taken)}" if taken else str(profile.state)
+        left = f", {numbers[profile.id].left:,} signatures left" if profile.id in numbers else ""
+        own = earlier.fingerprint_of(profile)[:16]
+        rows.append((profile.id, _kind(profile), profile.image_format or "any", profile.grade, own, f"{state}{left}"))
+    show_columns(rows)
     _warn(keys, numbers)
 
 
@@ -227,9 +232,15 @@ def show_key(
     with administration.reading() as desk:
         found = _find(desk, profile)
         numbers = {} if public_key or certificate else _numbers(desk, [found])
+        others = earlier.fetch(desk).others(found)
     public, taken = PublicKey(found.public_key), desk.in_force.revocations.key(profile)
     if taken and (public_key or certificate):
         note(f"key {profile} is revoked, {spell_taken(taken)}")
+    if others:
+        note(
+            f"warning: earlier policies had another key of the name {profile}: {', '.join(others)}; "
+            f"this is {public.fingerprint}"
+        )
     if public_key:
         show_pem(public.pem)
     elif certificate:
@@ -308,6 +319,13 @@ def _existing(desk: administration.Desk, settings: "Configuration", order: "KeyO
             hint=f"--algorithm {found.algorithm}" + (f" --format {found.image_format}" if found.image_format else ""),
         )
     return found
+
+
+def _kind(profile: KeyProfile) -> str:
+    """Spell the algorithm, with the size where it does not say it."""
+    if profile.algorithm.key_size_bits is None and not profile.algorithm.is_stateful:
+        return f"{profile.algorithm}, {PublicKey(profile.public_key).size_bits} bits"
+    return f"{profile.algorithm} {stateful.parameters_of(profile)}".rstrip()
 
 
 def _find(desk: administration.Desk, profile: str) -> KeyProfile:

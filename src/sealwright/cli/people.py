@@ -1,4 +1,4 @@
-"""``sealwright people``: who may request and approve; changes go into the policy draft."""
+"""``sealwright people``: who may request and approve, pipelines too; changes go into the policy draft."""
 
 import re
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from sealwright.cli.drafting import confirm, keep, say_stale, spell_taken, taken_json
-from sealwright.cli.output import note, show, show_json, show_table
+from sealwright.cli.output import note, show, show_columns, show_json
 from sealwright.cli.typed import noun
 from sealwright.client import administration
 from sealwright.client import people as in_draft
@@ -15,11 +15,12 @@ from sealwright.client.review import after_revocation
 from sealwright.client.short_forms import whole
 from sealwright.core import sshsig
 from sealwright.core.errors import Code, RefusedError
-from sealwright.policy.documents import Person, RestrictionKind
+from sealwright.policy.documents import Person, Pipeline, RestrictionKind
 from sealwright.policy.signatures import fingerprint
 from sealwright.service.messages import NameBody, NamesAnswer
 
-people = noun("people, their keys and roles")
+people = noun("people and pipelines, their keys and roles")
+Holder = Person | Pipeline
 Json = Annotated[bool, typer.Option("--json", help="print the result as JSON")]
 PersonId = Annotated[str, typer.Argument(metavar="PERSON", help="a person's id")]
 Role = Annotated[
@@ -32,18 +33,18 @@ Role = Annotated[
 
 @people.command("list")
 def list_people(json: Json = False) -> None:
-    """List people: of the draft if there is one, else of the policy in force; and who is revoked."""
+    """List people and pipelines: of the draft if there is one, else of the policy in force; and who is revoked."""
     with administration.reading() as desk:
         say_stale(desk)
         names = {n.person: n.name for n in desk.api.get(NamesAnswer, "/v1/names").names}
+        holders: list[Holder] = [*desk.draft.all(Person), *desk.draft.all(Pipeline)]
         if json:
-            show_json([_as_json(desk, person, names.get(person.id, "")) for person in desk.draft.all(Person)])
+            show_json([_as_json(desk, holder, names.get(holder.id, "")) for holder in holders])
             return
-        for person in desk.draft.all(Person):
-            name = f" ({names[person.id]})" if person.id in names else ""
-            taken = desk.in_force.revocations.person(person.id)
-            show(f"{person.id}{name}  {'revoked' if taken else person.state}  {', '.join(person.roles) or 'no roles'}")
-            show_table([*([("revoked", spell_taken(taken))] if taken else []), *_key_rows(desk, person)])
+        rows: list[tuple[str, ...]] = [("PERSON", "NAME", "STATE", "ROLES", "KEY")]
+        for holder in holders:
+            rows += _rows(desk, holder, names.get(holder.id, ""))
+        show_columns(rows)
 
 
 @people.command()
@@ -55,17 +56,28 @@ def add(
         list[Path] | None, typer.Option(help="public key file (.pub); repeat for more; needed for somebody new")
     ] = None,
     role: Role = None,
+    pipeline: Annotated[
+        bool, typer.Option("--pipeline", help="a build system: it requests, never approves, and has controllers")
+    ] = False,
+    controller: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="person who can change what the pipeline builds, and so counts as requester; repeat for more"
+        ),
+    ] = None,
     user_verification: Annotated[
         bool, typer.Option("--user-verification", help="demand the PIN of a FIDO key with each signature")
     ] = False,
     json: Json = False,
 ) -> None:
-    """Add a person to the draft, or give one more keys and roles."""
+    """Add a person or pipeline to the draft, or give one more keys, roles and controllers."""
     with administration.editing() as desk:
         lines = [administration.read_public_key(path) for path in key or []]
-        revocations = desk.in_force.revocations
-        in_draft.add(desk.draft, revocations, person, lines, role or [], verified=user_verification)
-        keep(desk, ("person", person), json=json)
+        controllers = controller or [] if pipeline or controller else None
+        kind = in_draft.add(
+            desk.draft, desk.in_force, person, lines, role or [], verified=user_verification, controllers=controllers
+        )
+        keep(desk, (kind, person), json=json)
 
 
 @people.command()
@@ -73,22 +85,26 @@ def remove(
     person: PersonId,
     key: Annotated[
         list[str] | None,
-        typer.Option(help="take only this key: its .pub file or its fingerprint as `people list` shows it"),
+        typer.Option(help="take only this key: its .pub file, or its fingerprint or the first digits of it"),
     ] = None,
     role: Annotated[list[str] | None, typer.Option(help="take only this role; repeat for more")] = None,
+    controller: Annotated[
+        list[str] | None, typer.Option(help="take only this controller of a pipeline; repeat for more")
+    ] = None,
     json: Json = False,
 ) -> None:
-    """Take a person out of the draft, or only some of their keys and roles.
+    """Take a person or pipeline out of the draft, or only some of their keys, roles and controllers.
 
     This is of the policy to come; use revoke for a key that was lost.
     """
     with administration.editing() as desk:
-        in_draft.find(desk.draft, person)
-        if key or role:
-            in_draft.take_away(desk.draft, person, [_fingerprint(k) for k in key or []], role or [])
+        kind = in_draft.find(desk.draft, person).type
+        if key or role or controller:
+            keys = [_fingerprint(k) for k in key or []]
+            in_draft.take_away(desk.draft, person, keys, role or [], controller or [])
         else:
-            desk.draft.remove("person", person)
-        keep(desk, ("person", person), json=json)
+            in_draft.remove(desk.draft, person)
+        keep(desk, (kind, person), json=json)
 
 
 @people.command()
@@ -146,30 +162,35 @@ def name(
     note(f"the directory has {'no name' if erase else 'a name'} for {person}")
 
 
-def _key_rows(desk: administration.Desk, person: Person) -> list[tuple[str, str]]:
-    rows = []
-    for authenticator in person.authenticators:
-        own = fingerprint(authenticator)
-        taken = desk.in_force.revocations.authenticator(own)
-        rows.append(("key", f"{own}  revoked, {spell_taken(taken)}" if taken else own))
-    return rows
+def _rows(desk: administration.Desk, holder: Holder, name: str) -> list[tuple[str, ...]]:
+    """Return a row for each key; the first has what is said of whoever holds it."""
+    revocations, keys = desk.in_force.revocations, list(map(fingerprint, holder.authenticators)) or [""]
+    taken = revocations.person(holder.id)
+    cells = [f"{own}{f'  revoked, {spell_taken(t)}' if (t := revocations.authenticator(own)) else ''}" for own in keys]
+    state = f"revoked, {spell_taken(taken)}" if taken else str(holder.state)
+    if isinstance(holder, Pipeline):
+        state = f"pipeline of {', '.join(holder.controllers) or 'nobody'}, {state}"
+    first = (holder.id, name, state, ", ".join(holder.roles) or "no roles", cells[0])
+    return [first, *(("", "", "", "", cell) for cell in cells[1:])]
 
 
-def _as_json(desk: administration.Desk, person: Person, name: str) -> dict[str, object]:
-    revocations, keys = desk.in_force.revocations, list(map(fingerprint, person.authenticators))
+def _as_json(desk: administration.Desk, holder: Holder, name: str) -> dict[str, object]:
+    revocations, keys = desk.in_force.revocations, list(map(fingerprint, holder.authenticators))
     return {
-        "person": person.id,
+        "person": holder.id,
+        "kind": holder.type,
         "name": name,
-        "roles": list(person.roles),
-        "state": str(person.state),
+        "roles": list(holder.roles),
+        "controllers": list(holder.controllers) if isinstance(holder, Pipeline) else [],
+        "state": str(holder.state),
         "keys": keys,
-        "revoked": taken_json(revocations.person(person.id)),
+        "revoked": taken_json(revocations.person(holder.id)),
         "revoked_keys": {key: taken_json(taken) for key in keys if (taken := revocations.authenticator(key))},
     }
 
 
 def _fingerprint(text: str) -> str:
-    """Read a fingerprint, or the public key file that somebody named instead."""
-    if re.fullmatch("[0-9a-f]{64}", text):
+    """Read a fingerprint or its first digits, or the public key file that somebody named instead."""
+    if re.fullmatch("[0-9a-f]{4,64}", text) and not Path(text).exists():
         return text
     return sshsig.parse_public_key(administration.read_public_key(Path(text))).fingerprint

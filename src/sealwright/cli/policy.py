@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from sealwright.cli.drafting import confirm, say_stale, show_differences
+from sealwright.cli.drafting import confirm, say_stale, show_differences, spell_taken
 from sealwright.cli.output import counted, note, show, show_json, show_table, utc
 from sealwright.cli.proposal_text import (
     SHORT,
@@ -27,6 +27,7 @@ from sealwright.client.administration import Desk
 from sealwright.client.differences import Difference, as_json, between
 from sealwright.core import records
 from sealwright.core.errors import SealwrightError
+from sealwright.policy.documents import KeyProfile, Person, Pipeline
 from sealwright.policy.sections import parse_section
 from sealwright.service.messages import ProposalAnswer
 
@@ -54,7 +55,7 @@ def show_policy(
             show_json(_as_json(desk, open_ones))
             return
         say_stale(desk)
-        show_table(_in_force_rows(desk), indent="")
+        show_table([*_in_force_rows(desk), *_revoked_rows(desk)], indent="")
         if desk.changes:
             show("the draft changes:")
             show_differences(desk.changes)
@@ -222,6 +223,17 @@ def _say_discarded(dropped: tuple[Difference, ...], copy: Path | None, text: str
     note(text)
     if any(d.kind == "key-profile" and d.change == "added" for d in dropped):
         note("keys that were made for it stay in their partitions")
+
+
+def _revoked_rows(desk: Desk) -> list[tuple[str, str]]:
+    """What is named by the policy, and revoked all the same."""
+    standing, revocations = desk.in_force.standing, desk.in_force.revocations
+    if standing is None:
+        return []
+    keys = [revocations.key(key.id) for key in standing.sections.all(KeyProfile)]
+    holders: list[Person | Pipeline] = [*standing.sections.all(Person), *standing.sections.all(Pipeline)]
+    people = [revocations.person(holder.id) for holder in holders]
+    return [("revoked", f"{taken.subject}, {spell_taken(taken)}") for taken in (*keys, *people) if taken]
 
 
 def _in_force_rows(desk: Desk) -> list[tuple[str, str]]:

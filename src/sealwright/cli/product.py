@@ -74,7 +74,7 @@ def list_products(json: Json = False) -> None:
                 *(("key set", spell_key_set(key_set)) for key_set in scope.key_sets or ()),
                 *(("revoked key", f"{found.subject}, {spell_taken(found)}") for found in taken),
                 ("member states", ", ".join(scope.member_states) or "none named"),
-                ("supported until", utc(scope.support_until) if scope.support_until else "not said"),
+                ("supported until", _spell_date(scope.support_until) if scope.support_until else "not said"),
             ]
         )
 
@@ -167,6 +167,12 @@ def _say_new_roles(desk: administration.Desk, known: list[str], rules: products.
     held = {role for person in desk.draft.all(Person) for role in person.roles}
     for role in {*(rules.approvers or ()), *(rules.requesters or ())} - {*known, *held}:
         note(f"{role} is a new role, nobody has it yet; there were: {', '.join(known)}")
+
+
+def _spell_date(seconds: int) -> str:
+    """Spell what was given as a date as a date."""
+    text = utc(seconds)
+    return text.removesuffix(" 00:00:00 UTC")
 
 
 def _date(text: str) -> int | None:

@@ -79,7 +79,12 @@ def compose_vote(
         )
     voter = view.standing.sections.get(Person, person)
     if voter is None or voter.state is not State.ACTIVE:
-        raise RefusedError(f"{person} is not an active person of the policy", code=Code.VOTE_INVALID)
+        raise RefusedError(
+            f"{person} is not an active person of the policy",
+            code=Code.VOTE_INVALID,
+            hint="people with an approver's role vote; an administrator who shall is added as a person too: "
+            f"`sealwright people add {person} --key FILE.pub --role approver`",
+        )
     check_may_vote(person, voter, rules.scope, "ask somebody who has such a role; `sealwright people list` says who")
     if decision is Decision.APPROVE:
         _check_first(view, person, is_recomputed=checkup is not None)

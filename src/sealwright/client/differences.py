@@ -9,9 +9,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 
+from cryptography import x509
+
 from sealwright.core import canonical, records
 from sealwright.core.keys import PublicKey
 from sealwright.policy.documents import (
+    DAY_SECONDS,
     Administrator,
     Authenticator,
     KeyProfile,
@@ -30,7 +33,8 @@ from sealwright.policy.signatures import fingerprint, ssh_key
 
 Change = Literal["added", "changed", "removed"]
 Spelled = dict[str, tuple[str, ...]]
-_TIMES = {"created", "expires", "support_until"}
+_DATES = {"support_until"}
+_TIMES = {"created", "expires", *_DATES}
 _UNSPELLED = {"type", "format", "salt", "id"}
 
 
@@ -139,10 +143,9 @@ def _spell(section: Section) -> Spelled:
         case Person() | Pipeline():
             spelled["authenticators"] = tuple(map(spell_authenticator, section.authenticators))
         case KeyProfile():
-            spelled["public key"] = (PublicKey(section.public_key).fingerprint,)
-            spelled["certificates"] = tuple(
-                f"SHA-256 {hashlib.sha256(der).hexdigest()}" for der in section.certificates
-            )
+            public = PublicKey(section.public_key)
+            spelled["public key"] = (f"{public.fingerprint}, {public.size_bits} bits",)
+            spelled["certificates"] = tuple(map(_spell_certificate, section.certificates))
         case Scope():
             spelled["quorum"] = tuple(map(spell_quorum, section.quorum)) or ("no approval needed",)
             if section.key_sets:
@@ -150,6 +153,16 @@ def _spell(section: Section) -> Spelled:
         case _:
             pass
     return spelled
+
+
+def _spell_certificate(der: bytes) -> str:
+    """Spell a certificate: for whom, until when, and which; a damaged one is refused elsewhere."""
+    digest = hashlib.sha256(der).hexdigest()
+    try:
+        read = x509.load_der_x509_certificate(der)
+        return f"{read.subject.rfc4514_string()}, until {read.not_valid_after_utc:%Y-%m-%d}, SHA-256 {digest}"
+    except ValueError:
+        return f"unreadable, SHA-256 {digest}"
 
 
 def _spell_root(root: Root) -> Spelled:
@@ -177,6 +190,8 @@ def _spell_plain(record: Any) -> Spelled:
 
 
 def _spell_member(name: str, value: Any) -> tuple[str, ...]:
+    if name in _DATES and value % DAY_SECONDS == 0:
+        return (datetime.fromtimestamp(value, UTC).strftime("%Y-%m-%d"),)
     if name in _TIMES:
         return (datetime.fromtimestamp(value, UTC).strftime("%Y-%m-%d %H:%M:%S UTC"),)
     parts: Sequence[Any] = value if isinstance(value, list) else [value]

@@ -25,6 +25,11 @@ class EarlierKeys:
         """Return the newest profile of this name for this key, or None."""
         return next((p for p in self.profiles if p.id == profile and fingerprint_of(p) == fingerprint), None)
 
+    def others(self, profile: KeyProfile) -> list[str]:
+        """Return the fingerprints of other keys that had this name."""
+        own = {fingerprint_of(p) for p in self.profiles if p.id == profile.id}
+        return sorted(own - {fingerprint_of(profile)})
+
     def check_name(self, profile: str, fingerprint: str = "") -> None:
         """Raise ``RefusedError`` where a policy had another key of this name than the one with ``fingerprint``.
 

@@ -5,8 +5,9 @@ from dataclasses import dataclass, replace
 from difflib import get_close_matches
 
 from sealwright.client.drafts import Draft
+from sealwright.client.ids import check_id, check_member_state
 from sealwright.core import records
-from sealwright.core.errors import Code, ConfigurationError, RefusedError
+from sealwright.core.errors import Code, RefusedError
 from sealwright.policy.documents import Environment, KeyGrade, KeyProfile, Mode, QuorumGroup, Scope
 
 HARDWARE = (KeyGrade.HARDWARE_CLAIMED, KeyGrade.HARDWARE_ATTESTED)
@@ -33,14 +34,14 @@ class Rules:
 def add(draft: Draft, product: str, environment: Environment, rules: Rules) -> str:
     """Add a product's environment; return its id.  What was not said is filled in with what is usual."""
     scope_id = f"{product}/{environment}"
-    if "/" in product:
-        raise ConfigurationError(f"{product} cannot name a product", setting="PRODUCT", hint="leave the slash out")
+    check_id(product, "PRODUCT", "router")
     if draft.get(Scope, scope_id) is not None:
         raise RefusedError(
             f"there is a {scope_id} already",
             code=Code.CONFLICT,
             hint=f"`sealwright product change {product} --environment {environment}` changes what you name, no more",
         )
+    _check(environment, rules)
     approvals = 2 if rules.approvals is None else rules.approvals
     recomputed = min(1, approvals) if rules.recomputed is None else rules.recomputed
     usual = HARDWARE if environment is Environment.PRODUCTION else tuple(KeyGrade)
@@ -70,6 +71,7 @@ def change(draft: Draft, product: str, environment: Environment, rules: Rules) -
     scope = find(draft, f"{product}/{environment}")
     if rules.is_empty:
         raise RefusedError("nothing is named that should change", code=Code.CONFLICT, hint="see the options: --help")
+    _check(environment, rules)
     if rules.key_grades is not None:
         lost = [k.id for k in keys_of(draft, scope) if k.grade in scope.key_grades and k.grade not in rules.key_grades]
         if lost:
@@ -90,6 +92,18 @@ def change(draft: Draft, product: str, environment: Environment, rules: Rules) -
         ),
     )
     return scope.id
+
+
+def _check(environment: Environment, rules: Rules) -> None:
+    """Refuse at once what the policy would be refused for."""
+    for state in rules.member_states or ():
+        check_member_state(state)
+    if environment is Environment.PRODUCTION and rules.approvals == 0:
+        raise RefusedError(
+            "a production environment asks for no approval",
+            code=Code.POLICY_INVALID,
+            hint="production needs two people in all: --approvals 1 at least",
+        )
 
 
 def remove(draft: Draft, scope_id: str, *, with_keys: bool) -> list[str]:

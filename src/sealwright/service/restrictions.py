@@ -176,18 +176,21 @@ def _check_known(ledger: Ledger, restriction: Restriction) -> None:
     if (index := ledger.state.restrictions.find(kind, subject)) is not None:
         raise RefusedError(f"{subject} is revoked already, at log index {index}", code=Code.CONFLICT)
     sections = ledger.standing().sections
+    what, where = "SSH key", "people list"
     if kind is RestrictionKind.REVOKE_KEY_PROFILE:
         known = [profile.id for profile in sections.all(KeyProfile)]
+        what, where = "key", "key list"
     elif kind is RestrictionKind.REVOKE_PERSON:
         known = [section.id for holder in (Person, Pipeline) for section in sections.all(holder)]
+        what = "person or pipeline"
     else:
         known = list(owners_of(ledger))
     if subject not in known:
         close = get_close_matches(subject, known, 1)
         raise RefusedError(
-            f"the policy in force knows no {kind.removeprefix('revoke-').replace('-', ' ')} {subject[:80]}",
+            f"the policy in force knows no {what} {subject[:80]}",
             code=Code.NOT_FOUND,
-            hint=f"did you mean {close[0]}?" if close else "list them with `sealwright key list` or `people list`",
+            hint=f"did you mean {close[0]}?" if close else f"list them with `sealwright {where}`",
         )
 
 

@@ -89,7 +89,8 @@ class PublicKey:
         """Raise ``FormatError`` unless this key can make signatures of ``algorithm``."""
         if not self._module.fits(self.key, algorithm):
             raise FormatError(
-                f"a {type(self.key).__name__} of {self.size_bits} bits cannot sign {algorithm}",
+                f"a key of the kind {type(self.key).__name__.removesuffix('PublicKey')} with {self.size_bits} bits "
+                f"cannot sign {algorithm}",
                 code=Code.INVALID_DOCUMENT,
             )
 
