@@ -127,6 +127,8 @@ def _normal(chosen: Options) -> Options:
         raise _invalid(
             f"options of another output than {output}", hint="cose_numbers is for cose, namespace for sshsig"
         )
+    if (chosen.namespace or "").startswith(raw_ssh.RESERVED):
+        raise _invalid(f"namespace {chosen.namespace} is that of votes and policies, not of files")
     return replace(
         chosen,
         output=None if output is Output.CMS else output,

@@ -17,6 +17,8 @@ from sealwright.formats.raw_outputs import Digest, Found, Output, not_trusted, s
 
 HASH = "sha512"
 DEFAULT_NAMESPACE = "file"
+RESERVED = "sealwright-"
+"""Votes and policies are in namespaces that begin so; no file shall look like one, should its key become a person's."""
 _NAMES = {
     Algorithm.RSA_PKCS1_SHA256: b"rsa-sha2-256",
     Algorithm.RSA_PKCS1_SHA512: b"rsa-sha2-512",
