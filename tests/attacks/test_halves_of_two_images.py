@@ -70,3 +70,16 @@ def test_a_file_of_another_image_or_none_beside_the_image_is_refused_under_all_a
                 verify_file(path, None, pair.trust(), FORMATS)
         else:
             assert "the evidence holds a copy" in verify_file(path, None, pair.trust(), FORMATS).notes[0]
+
+
+def test_a_file_that_was_exchanged_in_the_evidence_too_is_said_under_any(tmp_path):
+    pair = Pair("raw", rule=d.KeySetRule.ANY)
+    path, evidence, whole = mixed(pair, tmp_path)
+    write(path, evidence)
+    second = f"{path.name}{whole.patch.sidecars[1].suffix}"
+    notes = verify_file(path, None, pair.trust(), FORMATS).notes
+    assert f"{second} is not a file that the evidence proves; do not use it" in notes
+    path.with_name(second).unlink()
+    assert not any(second in note for note in verify_file(path, None, pair.trust(), FORMATS).notes)
+    write(path, whole)
+    assert verify_file(path, None, pair.trust(), FORMATS).notes == ()

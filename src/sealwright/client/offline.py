@@ -1,7 +1,7 @@
 """What is done without any server: reading trust and evidence files, verifying an image with its evidence."""
 
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -85,7 +85,7 @@ def verify_file(
         history = _history(record, trust, log) if log else None
         restrictions = history.restrictions if history else None
         verified = verify_evidence(record, source, trust, formats, restrictions=restrictions, digests=digests)
-        notes = _missing_members(verified) + _check_sidecars(image, record.patch, {s.rule for s in verified.key_sets})
+        notes = _missing_members(verified) + _check_sidecars(image, record.patch, verified)
     if history:
         notes += history.notes(record, verified.approved)
     return VerifiedFile(verified=verified, evidence=evidence or beside, notes=notes, history=history)
@@ -129,14 +129,18 @@ def _missing_members(verified: VerifiedEvidence) -> tuple[str, ...]:
     )
 
 
-def _check_sidecars(image: Path, patch: Patch, rules: Collection[KeySetRule]) -> tuple[str, ...]:
+def _check_sidecars(image: Path, patch: Patch, verified: VerifiedEvidence) -> tuple[str, ...]:
     """A sidecar beside the image must be the one of the evidence; a missing one is only said.
 
     With a key set of the rule ``all`` none may be missing; with ``any``, one that was exchanged is only said too.
     """
-    notes = []
+    rules, notes = {key_set.rule for key_set in verified.key_sets}, []
     for sidecar in patch.sidecars:
         path = sidecar_path(image, sidecar.suffix)
+        if sidecar in verified.unproven:
+            if os.path.lexists(path):
+                notes.append(f"{path.name} is not a file that the evidence proves; do not use it")
+            continue
         if not os.path.lexists(path):
             if KeySetRule.ALL in rules:
                 raise VerificationError(

@@ -14,7 +14,7 @@ from sealwright.core.digests import NO_INSTANCE, document_digest
 from sealwright.core.errors import Code, FormatError, RefusedError, VerificationError
 from sealwright.core.images import ByteSource, DigestedSource, ImageDigests, digests
 from sealwright.core.keys import PublicKey
-from sealwright.core.patches import Patch, PatchedSource
+from sealwright.core.patches import Patch, PatchedSource, Sidecar
 from sealwright.evidence.bundle import Evidence, LoggedDocument, TrustFile
 from sealwright.formats.interface import Format, SigningKey
 from sealwright.formats.targets import ANY
@@ -56,6 +56,8 @@ class VerifiedEvidence:
     """Key profile of each signature of the artifact."""
     missing_keys: tuple[KeyProfile, ...]
     """Members of key sets whose signature was not found, which their rule ``any`` allows."""
+    unproven: tuple[Sidecar, ...]
+    """Files in the patch that no signature found made; only where keys are missing."""
     grade: Grade
     is_witnessed: bool
     checkpoint_size: int
@@ -129,13 +131,14 @@ def verify_evidence(
         (s, p) for s, p in zip(approved.request.slots, approved.profiles, strict=True) if s.artifact == artifact.name
     ]
     mine = [(slot, profile, value) for (slot, profile), value in zip(slots, signatures, strict=True)]
-    _verify_image(evidence, artifact, mine, image, formats, digests)
+    made = _verify_image(evidence, artifact, mine, image, formats, digests)
     return VerifiedEvidence(
         approved=approved,
         outcome=outcome,
         artifact=artifact,
         signing_keys=profiles,
         missing_keys=tuple(profile for profile in dict.fromkeys(p for _, p in slots) if profile not in profiles),
+        unproven=tuple(sidecar for sidecar in evidence.patch.sidecars if sidecar not in made.sidecars),
         grade=root.grade,
         is_witnessed=trust.witness_quorum > 0,
         checkpoint_size=opened.checkpoint.size,
@@ -351,8 +354,8 @@ def _verify_image(
     image: ByteSource,
     formats: Mapping[str, Format],
     digests: Callable[[ByteSource], ImageDigests],
-) -> None:
-    """The image is the approved one, patched exactly as its format asks with these signatures."""
+) -> Patch:
+    """The image is the approved one, patched exactly as its format asks with these signatures; return that patch."""
     original = PatchedSource(image, evidence.patch.inverse())
     named = digests(original)
     if named != (artifact.sha256, artifact.sha512, artifact.size):
@@ -380,8 +383,10 @@ def _verify_image(
         ]:
             raise VerificationError("the members found sign other slots alone than together", code=Code.SLOTS_DIFFER)
     values = {slot.name: value for slot, (_, _, value) in zip(prepared.slots, found, strict=True)}
-    if not _is_made_of(evidence.patch, prepared.assemble(values), is_whole=len(found) == len(mine)):
+    made = prepared.assemble(values)
+    if not _is_made_of(evidence.patch, made, is_whole=len(found) == len(mine)):
         raise VerificationError("the patch is not what the format makes of these signatures", code=Code.IMAGE_MISMATCH)
+    return made
 
 
 def _is_made_of(patch: Patch, made: Patch, *, is_whole: bool) -> bool:
