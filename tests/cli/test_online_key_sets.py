@@ -131,3 +131,15 @@ def test_one_member_cannot_be_asked_for_and_cannot_leave_the_policy(terminal, li
     assert name_set(terminal, "--remove").code == 0
     assert name_set(terminal, "--remove").code == REFUSED
     terminal.good("root-a", "policy", "discard")
+
+
+@pytest.mark.slow
+def test_what_a_member_signed_before_it_was_revoked_is_not_fetched_by_a_job_that_runs_again(terminal, live, tmp_path):
+    with_set(terminal, live, "any")
+    image = signed(terminal, tmp_path, "four.bin")
+    again = ("sign", image, "--product", "router", "--release", "1.0", "--wait", "30", "--json")
+    assert terminal.good("ada", *again).json["resumed"] is True
+    terminal.good("root-a", "key", "revoke", QUANTUM, "--reason", "token lost")
+    said = terminal.run("ada", *again, "-o", f"{tmp_path / 'again'}/")
+    assert said.code == REFUSED
+    assert f"key-profile {QUANTUM} was revoked" in said.err + said.out

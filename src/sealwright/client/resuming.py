@@ -10,7 +10,7 @@ from sealwright.client.api import Api
 from sealwright.client.compose import PreparedArtifact
 from sealwright.client.request_view import OPEN, RequestView, look
 from sealwright.client.settings import Settings
-from sealwright.policy.documents import Environment, Request
+from sealwright.policy.documents import Environment, Request, RestrictionKind
 from sealwright.service.messages import StatusList
 from sealwright.service.ports import RequestState
 
@@ -53,7 +53,11 @@ def find(
 
 
 def _is_useful(view: RequestView) -> bool:
-    return view.status.state == RequestState.SIGNED or view.refusal is None
+    """Whether it can be signed, or is, and no key of it was revoked since: such signatures are not fetched unseen."""
+    if view.status.state != RequestState.SIGNED:
+        return view.refusal is None
+    revoked = view.standing.restrictions.by_kind[RestrictionKind.REVOKE_KEY_PROFILE]
+    return all(slot.key_profile not in revoked for slot in view.request.slots)
 
 
 def _is_alike(request: Request, wanted: Wanted) -> bool:
