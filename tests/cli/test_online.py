@@ -396,7 +396,8 @@ def test_a_large_image_travels_once(terminal, live, tmp_path):
 
 def test_pipelines_request_and_their_controllers_cannot_approve(terminal, image):
     request = terminal.sign(image, person="pipeline-a")
-    assert "pipeline-a (pipeline), signature verified" in terminal.good("ben", "request", "show", request).out
+    shown = terminal.good("ben", "request", "show", request).out
+    assert "pipeline-a (pipeline controlled by dan), signature verified" in shown
     said = terminal.run("dan", "request", "approve", request, image, "--yes")
     assert said.code == REFUSED
     assert "control the pipeline" in said.err

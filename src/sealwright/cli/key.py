@@ -128,9 +128,11 @@ def ceremony(
     plan, settings = parse_script(data), configuration.load(instance)
     orders, made = key_ceremony.orders(plan), key_ceremony.made_already(settings, data)
     with administration.reading() as desk:
+        known = earlier.fetch(desk)
         for order in orders:
             _check_format(order.image_format or "")
             if order.profile not in made:
+                known.check_name(order.profile)
                 check_new(_wanted(order, plan.grade), desk.draft, desk.in_force.revocations)
     chains = dict(read_attestation(text) for text in attestation or [])
     settings = ensure_partition(settings, plan.partition, uri=keystore, secret=secret)

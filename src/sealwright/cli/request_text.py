@@ -22,7 +22,7 @@ def show_request(view: RequestView) -> None:
         ("state", f"{state} (says the server)"),
         ("product", f"{request.product} {request.release}"),
         ("environment", request.environment),
-        ("requested by", f"{request.requester} ({request.requester_kind}), {_signature(view)}"),
+        ("requested by", f"{request.requester} ({_kind(view)}), {_signature(view)}"),
         ("created", utc(request.created)),
         ("expires", utc(request.expires)),
     ]
@@ -42,6 +42,12 @@ def show_request(view: RequestView) -> None:
 
 def _signature(view: RequestView) -> str:
     return "signature verified" if view.checked else "signature NOT verified"
+
+
+def _kind(view: RequestView) -> str:
+    """Spell what the requester is; the controllers of a pipeline requested with it, and cannot approve."""
+    controllers = sorted(view.checked.requesters - {view.request.requester}) if view.checked else []
+    return f"{view.request.requester_kind}{' controlled by ' + ', '.join(controllers) if controllers else ''}"
 
 
 def _show_artifact(view: RequestView, artifact: Artifact) -> None:
@@ -104,6 +110,7 @@ def request_json(view: RequestView) -> dict[str, Any]:
         "release": request.release,
         "environment": request.environment,
         "requester": request.requester,
+        "requesters": sorted(view.checked.requesters) if view.checked else [request.requester],
         "requester_verified": view.checked is not None,
         "created": iso(request.created),
         "expires": iso(request.expires),

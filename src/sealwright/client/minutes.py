@@ -8,7 +8,7 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from sealwright.client import ssh
+from sealwright.client import earlier, ssh
 from sealwright.client.administration import Desk
 from sealwright.client.compose import new_salt, sign_bytes
 from sealwright.client.files import read_small
@@ -91,7 +91,9 @@ def check_against(checked: CheckedMinutes, evidence: Path, trust: TrustFile) -> 
 def adopt(desk: Desk, checked: CheckedMinutes) -> tuple[KeyProfile, ...]:
     """Put the keys of verified minutes into the policy draft, each with the minutes' digest."""
     profiles = tuple(profile_of(checked, key, new_salt(os.urandom)) for key in checked.minutes.keys)
+    known = earlier.fetch(desk)
     for profile in profiles:
+        known.check_name(profile.id, PublicKey(profile.public_key).fingerprint)
         check_public_key(PublicKey(profile.public_key), profile.algorithm, desk.draft.all(KeyProfile))
         check_new(wanted(profile), desk.draft, desk.in_force.revocations)
         desk.draft.put(profile)
