@@ -1,5 +1,6 @@
 """Attestations of YubiHSM 2, made by a vendor of our own: the right chain is accepted, every other one refused."""
 
+import ssl
 import time
 
 import pytest
@@ -148,6 +149,22 @@ def test_a_certificate_whose_name_is_no_text_is_refused(vendor, spki, place):
     chain[place] = chain[place][:at] + b"\xff" + chain[place][at + 1 :]
     with pytest.raises(FormatError, match="not a certificate"):
         check(vendor, chain, spki)
+
+
+@pytest.mark.parametrize(("right", "wrong"), [(b"\x02\x01\x02", b"\x02\x01\x27"), (b"\x0c", b"\x03")])
+def test_a_version_that_is_none_and_a_name_of_bits_are_refused(vendor, spki, right, wrong):
+    leaf, *others = vendor.chain(vendor.attest(spki))
+    at = leaf.find(right, 0 if right[0] == 2 else leaf.rfind(b"YubiHSM") - 2)
+    with pytest.raises(FormatError, match="not a certificate"):
+        check(vendor, (leaf[:at] + wrong + leaf[at + len(right) :], *others), spki)
+
+
+def test_a_root_that_is_none_is_refused(vendor):
+    root = vendor.certificates["root"].public_bytes(serialization.Encoding.DER)
+    at = root.rfind(b"TEST")
+    pem = ssl.DER_cert_to_PEM_cert(root[:at] + b"\xff" + root[at + 1 :])
+    with pytest.raises(FormatError, match="not a certificate"):
+        load_roots(pem.encode())
 
 
 def test_a_time_that_no_calendar_has_is_refused(vendor, spki):

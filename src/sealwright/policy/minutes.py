@@ -17,6 +17,7 @@ from sealwright.policy.documents import Administrator, Authenticator, Environmen
 from sealwright.policy.signatures import fingerprint
 
 MAX_SCRIPT_BYTES = 128 * 1024
+MAX_LINE_BYTES = 5000  # the reader of TOML takes a minute for a key of a hundred thousand dots
 MAX_KEYS = 16
 FIPS_LEVELS = range(1, 5)
 
@@ -217,6 +218,8 @@ def parse_script(data: bytes) -> Script:
     """Read a script; ``FormatError`` for one that is broken or contradicts itself."""
     if len(data) > MAX_SCRIPT_BYTES:
         raise _invalid(f"{len(data)} bytes, at most {MAX_SCRIPT_BYTES} are accepted")
+    if (longest := max(map(len, data.split(b"\n")))) > MAX_LINE_BYTES:
+        raise _invalid(f"line of {longest} bytes, at most {MAX_LINE_BYTES} are accepted")
     try:
         text = data.decode()
         for line in text.split("\n"):
