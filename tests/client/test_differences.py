@@ -38,7 +38,7 @@ def test_what_goes_has_a_minus_and_what_comes_a_plus():
         "  + quorum: no approval needed",
         "  - member states: FR",
         "  + member states: IT",
-        "  - support until: 2030-12-31 00:00:00 UTC",
+        "  - support until: 2030-12-31",
     ]
 
 
@@ -77,7 +77,7 @@ def test_a_root_that_drops_an_administrator_and_its_threshold_is_seen():
     )  # fmt: skip
     lines = of_roots(root, replace(root, version=2, administrators=people[:1], threshold=1)).lines()
     assert lines[0] == "changed root version 2"
-    assert any(line.startswith("  - administrators: ") and '"ben"' in line for line in lines)
+    assert any(line.startswith("  - administrators: ") and "ben: ssh-ed25519" in line for line in lines)
     assert not any('"ada"' in line for line in lines)
     assert "  - threshold: 2" in lines
     assert "  + threshold: 1" in lines
