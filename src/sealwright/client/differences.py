@@ -4,6 +4,7 @@ Every member but the salt is spelled: what goes has a minus, what comes a plus.
 """
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -112,8 +113,9 @@ def spell_signer(signer: SignerIdentity) -> str:
 
 def spell_log(log: LogIdentity) -> str:
     """Spell a log and its keys."""
+    first = f" from size {log.first_size}" if log.first_size else ""
     second = f"; {log.ml_dsa.key} from size {log.ml_dsa.first_size}" if log.ml_dsa else ""
-    return f"{log.origin}: {log.key}{second}"
+    return f"{log.origin}: {log.key}{first}{second}"
 
 
 def _by_key(sections: Iterable[bytes]) -> dict[tuple[str, str], Section]:
@@ -130,11 +132,16 @@ def _compare(old: Spelled, new: Spelled) -> tuple[tuple[tuple[str, str], ...], t
     gone, come = [], []
     for name in dict.fromkeys((*old, *new)):
         before, after = old.get(name, ()), new.get(name, ())
-        same = set(before) & set(after) if sorted(before) != sorted(after) else set[str]()
+        is_order = sorted(before) == sorted(after)  # then all of them are shown, else what one has more often
         if before != after:
-            gone += [(name, value) for value in before if value not in same]
-            come += [(name, value) for value in after if value not in same]
+            gone += [(name, value) for value in (before if is_order else _more(before, after))]
+            come += [(name, value) for value in (after if is_order else _more(after, before))]
     return tuple(gone), tuple(come)
+
+
+def _more(values: Sequence[str], others: Sequence[str]) -> Iterable[str]:
+    """Return what is in ``values`` more often than in ``others``: of two equal quorum groups one can go."""
+    return (Counter(values) - Counter(others)).elements()
 
 
 def _spell(section: Section) -> Spelled:
