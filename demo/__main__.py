@@ -4,6 +4,7 @@ Everything is made in build/demo and stays there to be looked at and gone on wit
 build/demo-1 and so on.  Keys are made for this run; nothing is real but the programs, the signatures and the images.
 """
 
+import os
 import shutil
 import socket
 import subprocess
@@ -19,7 +20,7 @@ from demo.console import PROJECT, SEALWRIGHT, Desk, UnexpectedError, run, say
 from demo.images import Job
 from demo.judges import JUDGES
 
-FOLDER = PROJECT / "build" / "demo"
+FOLDER = PROJECT / os.environ.get("DEMO_FOLDER", "build/demo")
 PEOPLE = {"ada": "developer", "ben": "approver", "cleo": "approver", "dan": "approver"}
 KEYS = {
     "atlas-router": {"uefi": ("rsa-pkcs1-sha256", "uefi-pe"), "boot": ("rsa-pkcs1-sha256", "u-boot-fit")},
