@@ -78,6 +78,7 @@ def test_a_veto_is_shown_with_its_reason_and_takes_back_ones_approval(terminal, 
     terminal.good("ben", "request", "reject", request, "--reason", "wrong compiler")
     shown = terminal.good("cleo", "request", "show", request)
     assert "because: wrong compiler" in shown.out
+    assert "does not count: taken back by their veto" in shown.out
     assert "0 of 2 approvals" in shown.out
     votes = terminal.good("cleo", "request", "show", request, "--json").json["votes"]
     assert [(v["decision"], v["reason"], v["counts"]) for v in votes if v["decision"] == "reject"] == [

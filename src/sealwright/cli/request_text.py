@@ -29,7 +29,7 @@ def show_request(view: RequestView) -> None:
     rows += [(f"claim {claim.name}", claim.value) for claim in request.claims]
     if view.rules is not None:
         rows += [("needs", "; ".join(map(_spell, view.rules.scope.quorum)) or "no approval")]
-        rows += [("approvals", view.progress)] if view.progress else []
+        rows += [("so far", view.progress)] if view.progress else []
     if view.refusal is not None:
         rows += [("refused", view.refusal.message)]
     rows += [("digest", view.digest)]

@@ -79,9 +79,8 @@ class RequestView:
 
     @property
     def ballots(self) -> tuple[Ballot, ...]:
-        """The newest approval that counts of each person; who rejects takes back what they approved."""
-        rejected = {c.vote.person for c in self.votes if c.counts and c.vote.decision is Decision.REJECT}
-        newest = {c.ballot.person.id: c.ballot for c in self.votes if c.ballot and c.vote.person not in rejected}
+        """The newest approval that counts of each person."""
+        newest = {c.ballot.person.id: c.ballot for c in self.votes if c.ballot}
         return tuple(newest[person] for person in sorted(newest))
 
     @property
@@ -137,7 +136,7 @@ def look(settings: Settings, api: Api, name: str) -> RequestView:
         checked=checked,
         rules=rules,
         refusal=refusal,
-        votes=tuple(_cast(signed, vote, checked, rules, standing, now) for vote, signed in votes),
+        votes=_without_taken_back([_cast(signed, vote, checked, rules, standing, now) for vote, signed in votes]),
     )
 
 
@@ -223,6 +222,17 @@ def _check(
             ) from e
         refusal = refusal or e
     return checked, rules, refusal
+
+
+def _without_taken_back(casts: list[Cast]) -> tuple[Cast, ...]:
+    """Who rejects takes back what they approved."""
+    rejected = {cast.vote.person for cast in casts if cast.counts and cast.vote.decision is Decision.REJECT}
+    return tuple(
+        Cast(vote=cast.vote, ballot=None, why="taken back by their veto")
+        if cast.ballot and cast.vote.person in rejected
+        else cast
+        for cast in casts
+    )
 
 
 def _age(pair: tuple[Vote, SignedDocument]) -> tuple[int, bool]:
