@@ -83,6 +83,16 @@ class Revocations:
         taken = Taken(kind=kind, subject=subject, index=0, person="", document="missing")
         return Revocations({**self._taken, (kind, subject): taken})
 
+    @classmethod
+    def of(cls, restrictions: Restrictions) -> "Revocations":
+        """Return what the log itself says: since when, and not by whom or why."""
+        taken = {
+            (kind, subject): Taken(kind=kind, subject=subject, index=index, person="", document="missing")
+            for kind in REVOCATIONS
+            for subject, index in restrictions.by_kind[kind].items()
+        }
+        return cls(taken)
+
     @property
     def restrictions(self) -> Restrictions:
         """The same as ``authorise`` takes them."""
@@ -96,8 +106,8 @@ def fetch(api: Api, trust: TrustFile, root: Root, sections: Sections | None) -> 
     """Ask for all revocations and check each; ``VerificationError`` for one that the log does not hold."""
     answer = api.get(RestrictionsAnswer, "/v1/restrictions")
     taken: dict[tuple[RestrictionKind, str], Taken] = {}
-    for one in _opened(api, trust, answer, root, sections):
-        taken.setdefault((one.kind, one.subject), one)
+    for one in sorted(_opened(api, trust, answer, root, sections), key=lambda one: one.index):
+        taken.setdefault((one.kind, one.subject), one)  # the first one counts
     return Revocations(taken)
 
 
@@ -111,10 +121,11 @@ def fetch_one(api: Api, trust: TrustFile, index: int, root: Root, sections: Sect
 
 
 def check_complete(shown: Revocations, state: LogState) -> None:
-    """Compare with the log as it was followed: ``VerificationError`` where the server left a revocation out."""
+    """Compare with the log as it was followed: ``VerificationError`` where one is left out, or a later one is shown."""
     for kind in REVOCATIONS:
         for subject, index in state.restrictions.by_kind[kind].items():
-            if shown.find(kind, subject) is None:
+            taken = shown.find(kind, subject)
+            if taken is None or taken.index != index:
                 raise VerificationError(
                     f"the server does not show that the log holds {kind} {subject[:96]} at index {index}",
                     code=Code.LOG_INCONSISTENT,
