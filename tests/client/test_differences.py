@@ -2,8 +2,11 @@
 
 from dataclasses import replace
 
+from tests.formats.throwaway import signer
+
 from sealwright.client.differences import as_json, between, of_roots
 from sealwright.core import records
+from sealwright.core.keys import Algorithm
 from sealwright.policy import documents as d
 
 SALT, OTHER_SALT = "00" * 16, "11" * 16
@@ -78,6 +81,23 @@ def test_a_root_that_drops_an_administrator_and_its_threshold_is_seen():
     lines = of_roots(root, replace(root, version=2, administrators=people[:1], threshold=1)).lines()
     assert lines[0] == "changed root version 2"
     assert any(line.startswith("  - administrators: ") and "ben: ssh-ed25519" in line for line in lines)
-    assert not any('"ada"' in line for line in lines)
+    assert not any("ada:" in line for line in lines)
     assert "  - threshold: 2" in lines
     assert "  + threshold: 1" in lines
+
+
+def test_a_time_that_no_calendar_has_and_a_certificate_that_is_none_are_shown_as_they_are():
+    """Found by fuzzing: an approver must see a hostile proposal, and not the program's bug."""
+    late = replace(SCOPE, support_until=1 << 40)
+    assert f"  + support until: {1 << 40} seconds, beyond the year 9999" in changed(SCOPE, late).lines()
+    made = signer(Algorithm.ECDSA_P256_SHA256)
+    version = made.certificate_der.replace(b"\xa0\x03\x02\x01\x02", b"\xa0\x03\x02\x01\x27")
+    assert version != made.certificate_der
+    profile = d.KeyProfile(
+        type="key-profile", format=1, salt=SALT, id="router/production/boot", product="router",
+        environment=d.Environment.PRODUCTION, purpose=d.Purpose.FIRMWARE, partition="router-production",
+        algorithm=made.algorithm, public_key=made.public_key.spki_der, signs="digest", image_format="raw",
+        certificates=(made.certificate_der,), grade=d.KeyGrade.SOFTWARE, origin="imported", state=d.State.ACTIVE,
+    )  # fmt: skip
+    shown = changed(profile, replace(profile, certificates=(version,))).lines()
+    assert any("+ certificates: unreadable, SHA-256 " in line for line in shown), shown

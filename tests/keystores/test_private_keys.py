@@ -1,5 +1,6 @@
 """Reading keys that OpenSSL wrote, in every shape that is met in the field, and saying plainly what is wrong."""
 
+import ssl
 import subprocess
 from pathlib import Path
 
@@ -155,3 +156,12 @@ def expected_spki(folder: Path) -> bytes:
     return serialization.load_pem_public_key(read(folder, "public.pem")).public_bytes(
         serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
     )
+
+
+def test_a_certificate_of_no_known_version_is_refused_like_any_damage(folder: Path) -> None:
+    """Found by fuzzing: the library's exception for it is no ValueError."""
+    der = x509.load_pem_x509_certificate((folder / "ca.pem").read_bytes()).public_bytes(serialization.Encoding.DER)
+    at = der.index(b"\x02\x01\x02") + 2
+    damaged = ssl.DER_cert_to_PEM_cert(der[:at] + b"\x27" + der[at + 1 :])
+    with pytest.raises(FormatError, match="not a private key that can be imported"):
+        load_private_key((folder / "key.pem").read_bytes() + damaged.encode(), None)

@@ -22,6 +22,7 @@ from sealwright.client.review import after_revocation
 from sealwright.client.revocations import Taken
 from sealwright.client.short_forms import whole
 from sealwright.core import records
+from sealwright.core.certificates import UNREADABLE
 from sealwright.core.errors import Code, ConfigurationError, FormatError, RefusedError
 from sealwright.core.keys import Algorithm, PublicKey
 from sealwright.formats import FORMATS, esp32, esp32_blocks
@@ -396,11 +397,15 @@ def _rows(found: KeyProfile, taken: Taken | None, numbers: stateful.Numbers | No
     if found.image_format == esp32.name:
         with suppress(FormatError):  # a key that no chip knows is refused when it shall sign
             rows.append(("key digest for eFuse", esp32_blocks.key_digest(public, found.algorithm)))
-    for der in found.certificates:
+    return [*rows, *(("certificate", _spell_certificate(der)) for der in found.certificates)]
+
+
+def _spell_certificate(der: bytes) -> str:
+    try:
         parsed = x509.load_der_x509_certificate(der)
-        until = int(parsed.not_valid_after_utc.timestamp())
-        rows.append(("certificate", f"{parsed.subject.rfc4514_string()}, until {utc(until)}"))
-    return rows
+        return f"{parsed.subject.rfc4514_string()}, until {utc(int(parsed.not_valid_after_utc.timestamp()))}"
+    except UNREADABLE:
+        return f"unreadable, {len(der)} bytes"
 
 
 def _as_json(desk: administration.Desk, profile: KeyProfile, numbers: stateful.Numbers | None) -> dict[str, object]:

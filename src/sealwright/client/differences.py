@@ -13,6 +13,7 @@ from typing import Any, Literal
 from cryptography import x509
 
 from sealwright.core import canonical, records
+from sealwright.core.certificates import UNREADABLE
 from sealwright.core.keys import PublicKey
 from sealwright.policy.documents import (
     DAY_SECONDS,
@@ -168,7 +169,7 @@ def _spell_certificate(der: bytes) -> str:
     try:
         read = x509.load_der_x509_certificate(der)
         return f"{read.subject.rfc4514_string()}, until {read.not_valid_after_utc:%Y-%m-%d}, SHA-256 {digest}"
-    except ValueError:
+    except UNREADABLE:
         return f"unreadable, SHA-256 {digest}"
 
 
@@ -196,10 +197,17 @@ def _spell_plain(record: Any) -> Spelled:
     }
 
 
+def _spell_time(seconds: int, form: str) -> str:
+    try:
+        return datetime.fromtimestamp(seconds, UTC).strftime(form)
+    except (ValueError, OverflowError, OSError):  # documents hold times that no calendar has
+        return f"{seconds} seconds, beyond the year 9999"
+
+
 def _spell_member(name: str, value: Any) -> tuple[str, ...]:
     if name in _DATES and value % DAY_SECONDS == 0:
-        return (datetime.fromtimestamp(value, UTC).strftime("%Y-%m-%d"),)
+        return (_spell_time(value, "%Y-%m-%d"),)
     if name in _TIMES:
-        return (datetime.fromtimestamp(value, UTC).strftime("%Y-%m-%d %H:%M:%S UTC"),)
+        return (_spell_time(value, "%Y-%m-%d %H:%M:%S UTC"),)
     parts: Sequence[Any] = value if isinstance(value, list) else [value]
     return tuple(part if isinstance(part, str) else canonical.encode(part).decode() for part in parts)

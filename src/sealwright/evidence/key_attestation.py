@@ -16,10 +16,9 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from sealwright.core.certificates import UNREADABLE
 from sealwright.core.errors import Code, FormatError, VerificationError
 
-_NO_CERTIFICATE = (ValueError, TypeError, UnsupportedAlgorithm, x509.DuplicateExtension, x509.InvalidVersion)
-"""What the library raises over one, now or when it decodes a part of it."""
 _ARC = "1.3.6.1.4.1.41482.4."
 FIRMWARE, SERIAL, ORIGIN, DOMAINS, CAPABILITIES, OBJECT_ID, LABEL, FIPS = (
     x509.ObjectIdentifier(_ARC + n) for n in ("1", "2", "3", "4", "5", "6", "9", "10")
@@ -86,7 +85,7 @@ def load_roots(pem: bytes) -> tuple[x509.Certificate, ...]:
     """Read PEM certificates; ``FormatError`` when there is none."""
     try:
         found = x509.load_pem_x509_certificates(pem)
-    except _NO_CERTIFICATE as e:
+    except UNREADABLE as e:
         raise _no_certificate(e) from None
     return tuple(load_certificate(certificate.public_bytes(Encoding.DER)) for certificate in found)
 
@@ -99,7 +98,7 @@ def load_certificate(der: bytes) -> x509.Certificate:
         list(certificate.extensions)
         _name(certificate)
         certificate.issuer.rfc4514_string()
-    except _NO_CERTIFICATE as e:
+    except UNREADABLE as e:
         raise _no_certificate(e) from None
     return certificate
 

@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, mldsa, rsa, utils
 from cryptography.hazmat.primitives.serialization import pkcs12
 
+from sealwright.core.certificates import UNREADABLE
 from sealwright.core.errors import Code, ConfigurationError, FormatError, VerificationError
 from sealwright.core.keys import Algorithm, Family, OwnKey, PublicKey, hash_of, rsa_padding
 from sealwright.keystores import hss_lms_keys
@@ -145,7 +146,7 @@ def _read(data: bytes, passphrase: bytes | None) -> tuple[object, tuple[bytes, .
         # The library's way to say that a passphrase is missing, or that one was given for a plain key.
         problem = "is not encrypted, but a passphrase was given" if passphrase else "is encrypted; give its passphrase"
         raise ConfigurationError(f"the key file {problem}", setting="passphrase", code=Code.CREDENTIAL) from e
-    except (ValueError, UnsupportedAlgorithm):
+    except (ValueError, UnsupportedAlgorithm, x509.InvalidVersion):
         # The library does not say reliably whether passphrase or bytes are wrong, so the sentence names both.
         if passphrase is None and not _is_pkcs12(data):
             raise _not_a_key("neither PEM, DER nor PKCS#12") from None
@@ -195,7 +196,7 @@ def _certified_key(certificate: bytes) -> bytes:
     try:
         x509.load_der_x509_certificate(certificate)  # strict; but it has no key object for SLH-DSA
         return bytes(asn1.Certificate.load(certificate)["tbs_certificate"]["subject_public_key_info"].dump())
-    except ValueError:
+    except UNREADABLE:
         return b""
 
 
