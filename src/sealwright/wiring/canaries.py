@@ -4,6 +4,7 @@ It is for people, and nothing is decided by it: whether a key signs is the signe
 """
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from sealwright.core import records
@@ -31,7 +32,8 @@ def write_conditions(configuration: Configuration, conditions: Conditions) -> No
             stream.write(records.serialise(conditions))
         draft.replace(path)
     except OSError:
-        path.unlink(missing_ok=True)  # an old word would be worse than none
+        with suppress(OSError):  # in its place there may be a folder, and canaries must go on
+            path.unlink()  # an old word would be worse than none
 
 
 def read_conditions(configuration: Configuration) -> Conditions | None:
