@@ -132,6 +132,7 @@ def test_signers_and_log_keys_are_listed_and_a_root_can_be_withdrawn_with_its_po
         (("remove-administrator", "root-bb"), "did you mean root-b"),
         (("add-signer", "signer-1", "--key", key), "a signer signer-1 already"),
         (("add-signer", "signer-2", "--key", "zz"), "64 hex digits"),
+        (("add-signer", "Signer Two", "--key", key), "as signer-two"),
         (("add-signer", "signer-2", "--key", "00" * 32), "small order"),
         (("threshold", "1"), "says that already"),
         (("threshold", "3"), "threshold 3 cannot be met by 1 administrator"),

@@ -322,6 +322,9 @@ def test_who_cannot_sign_any_more_does_not_count_for_a_quorum(terminal, live):
     assert f"key {print_[:16]} of jo is revoked" in said.out
     notes = terminal.good("root-a", "policy", "check", "--json").json["notes"]
     assert short in notes
+    said = _at_a_terminal("n", "doctor", str(live.configuration.folder))
+    assert said.code == 1
+    assert short in said.out
     assert any("jo has no key left that is not revoked" in text for text in notes)
     terminal.good("root-a", *change, "--approver", "approver", "--approvals", "2")
     terminal.good("root-a", "policy", "propose")

@@ -15,6 +15,7 @@ from sealwright.cli.times import duration
 from sealwright.cli.typed import noun
 from sealwright.client import administration, log_view, next_root, proposing
 from sealwright.client.differences import of_roots
+from sealwright.client.ids import check_id
 from sealwright.core import records
 from sealwright.core.errors import Code, ConfigurationError, RefusedError
 from sealwright.policy.documents import MAX_ROOT_SECONDS, Grade
@@ -52,6 +53,7 @@ def add_administrator(
     json: Json = False,
 ) -> None:
     """Propose a root with one more administrator, or with more keys of one."""
+    check_id(person, "PERSON", "dave.smith")
     with administration.reading() as desk:
         lines = [administration.read_public_key(path) for path in key]
         old = desk.in_force.root
@@ -109,6 +111,7 @@ def add_signer(
     json: Json = False,
 ) -> None:
     """Propose a root that lists one more signer, valid from the log's present size on."""
+    check_id(signer, "SIGNER", "signer-2")
     try:
         public = bytes.fromhex(key)
     except ValueError:

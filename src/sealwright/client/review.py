@@ -41,7 +41,7 @@ def notes_on(sections: Sections, revocations: Revocations) -> list[str]:
     """Say what a policy may well contain, and an administrator will want to know."""
     return [
         *_revoked(sections, revocations),
-        *(said for scope in sections.all(Scope) for said in _short_of_people(scope, sections, revocations)),
+        *short_of_people(sections, revocations),
         *(said for scope in sections.all(Scope) for said in _without_key(scope, sections, revocations)),
     ]
 
@@ -66,9 +66,15 @@ def after_revocation(in_force: InForce, kind: RestrictionKind, subject: str) -> 
     return [text for text in _missing(sections, later) if text not in before]
 
 
-def _missing(sections: Sections, revocations: Revocations) -> Iterator[str]:
+def short_of_people(sections: Sections, revocations: Revocations) -> Iterator[str]:
+    """Say for which products too few people can still request and approve."""
     for scope in sections.all(Scope):
         yield from _short_of_people(scope, sections, revocations)
+
+
+def _missing(sections: Sections, revocations: Revocations) -> Iterator[str]:
+    yield from short_of_people(sections, revocations)
+    for scope in sections.all(Scope):
         yield from _without_key(scope, sections, revocations)
 
 

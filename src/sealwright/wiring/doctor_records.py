@@ -8,6 +8,8 @@ from pathlib import Path
 from cryptography import x509
 
 from sealwright.client import stateful
+from sealwright.client.review import short_of_people
+from sealwright.client.revocations import Revocations
 from sealwright.core.errors import Code, ConfigurationError, RefusedError, SealwrightError
 from sealwright.core.keys import PublicKey
 from sealwright.keystores.secrets import read_secret
@@ -165,7 +167,7 @@ def _not_named(configuration: Configuration) -> Iterator[Finding]:
         key = VerifierKey(
             configuration.origin, SignatureType.ML_DSA_44, public_ml_dsa_44(Path(where).read_text("ascii"))
         )
-        found = f"the root does not name the log's ML-DSA-44 key yet; the next one may, as {key}"
+        found = f"the root does not name the log's ML-DSA-44 key yet; `sealwright policy root log-key {key}`"
     else:
         found = "the root does not name the log's ML-DSA-44 key yet"
     yield note("identity", found)
@@ -187,7 +189,7 @@ def check_in_force(configuration: Configuration) -> Iterator[Finding]:
     state = _state(configuration)
     root, policy, sections, restrictions = _in_force(configuration, state)
     yield from expiry(
-        "root", f"root version {root.root.version}", root.root.expires, "have administrators sign the next root",
+        "root", f"root version {root.root.version}", root.root.expires, "renew it: `sealwright policy root renew`",
         soon_seconds=LONG_BEFORE_SECONDS,
     )  # fmt: skip
     if policy is None or sections is None:
@@ -197,6 +199,8 @@ def check_in_force(configuration: Configuration) -> Iterator[Finding]:
     bad = list(expiry("policy", what, policy.policy.expires, "`sealwright policy propose` renews it"))
     yield from bad or [fine("policy", f"version {policy.policy.version} is in force and complete")]
     yield from _revoked(sections, restrictions)
+    for text in short_of_people(sections, Revocations.of(restrictions)):
+        yield warning("policy", text, "`sealwright people add`, or `sealwright product change` asks for fewer")
     yield from check_keys(configuration, sections, restrictions)
     yield from _numbers(sections, restrictions, state)
 
