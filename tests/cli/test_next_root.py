@@ -1,5 +1,8 @@
 """The next root from the command line: administrators come and go, and everything goes on under it."""
 
+import base64
+import subprocess
+import sys
 import time
 
 import pytest
@@ -8,6 +11,7 @@ from tests.simulators.live import PEOPLE, Live, make_identity
 
 from sealwright.client.settings import load_trust
 from sealwright.wiring import initialise
+from sealwright.wiring.configuration import FILE_NAME
 
 REFUSED, MISFIT, DIFFERENT, SETTING = 77, 65, 1, 78
 pytestmark = pytest.mark.slow
@@ -143,6 +147,21 @@ def test_signers_and_log_keys_are_listed_and_a_root_can_be_withdrawn_with_its_po
         assert said.code in (REFUSED, MISFIT, SETTING), said
         assert says in said.err, said
     assert terminal.good("root-b", "policy", "show", "--json").json["proposals"] == []
+
+
+def test_the_doctor_says_how_a_signer_that_no_root_names_is_added(terminal, live):
+    settings = live.configuration.folder / FILE_NAME
+    before = settings.read_text()
+    (identity,) = (signer["key"] for signer in in_force(terminal)["signers"])
+    settings.write_text(before.replace('"signer-1"', '"signer-9"'))
+    try:
+        command = [sys.executable, "-m", "sealwright.cli", "doctor", str(live.configuration.folder)]
+        said = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    finally:
+        settings.write_text(before)
+    key = base64.b64decode(identity).hex()
+    assert said.returncode == 1
+    assert f"`sealwright policy root add-signer signer-9 --key {key}`" in said.stdout
 
 
 def test_a_new_administrators_key_that_is_somebody_elses_is_refused(terminal, live):

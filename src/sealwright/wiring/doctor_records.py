@@ -153,7 +153,10 @@ def check_identities(configuration: Configuration) -> Iterator[Finding]:
             found = b""
         if found != expected:
             how = "is not the one that the root names" if found else "does not hold 32 bytes in hex"
-            yield problem("identity", f"the {what} in {where} {how}", PUT_BACK)
+            remedy = PUT_BACK
+            if found and expected is None:  # a signer that no root has named yet
+                remedy = f"`sealwright policy root add-signer {configuration.signer_id} --key {found.hex()}`"
+            yield problem("identity", f"the {what} in {where} {how}", remedy)
         else:
             yield fine("identity", f"the {what} is the one that the root names")
 
