@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from sealwright.client import log_view
 from sealwright.client.api import Api
-from sealwright.core.errors import Code, VerificationError
+from sealwright.core.errors import Code, RefusedError, VerificationError
 from sealwright.evidence.bundle import AsOf, TrustFile
 from sealwright.policy.documents import Root
 from sealwright.policy.roots import open_first_root, open_next_root
@@ -21,7 +21,8 @@ def refresh(
     """Return the trust file as of now, with the keys of these fingerprints distrusted too.
 
     Each root is signed by the one before, beginning with those held; the whole log is followed under the newest, and
-    must continue the log as held.  ``VerificationError`` where the server shows anything else.
+    must continue the log as held.  ``VerificationError`` where the server shows anything else, ``RefusedError``
+    (``policy-not-current``) between a newer root and the policy under it.
     """
     root, digests = _roots(api.get(PolicyAnswer, "/v1/policy"), held)
     log = next(log for log in root.logs if log.origin == held.log)
@@ -37,6 +38,12 @@ def refresh(
     if report.state.root is None or report.state.root.digest != digests[-1]:
         raise VerificationError("the log holds another root than the server shows", code=Code.NOT_TRUSTED)
     checkpoint, policy = report.head.checkpoint, report.state.policy
+    if policy is None and held.as_of.policy_index:
+        raise RefusedError(
+            f"no policy is logged under root version {root.version}, and the trust file would forget the one it knows",
+            code=Code.POLICY_NOT_CURRENT,
+            hint="refresh it once a policy is in force",
+        )
     return replace(
         newer,
         as_of=AsOf(
