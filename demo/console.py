@@ -23,6 +23,7 @@ def say(text: str = "") -> None:
 def run(command: list[str], **options: Any) -> str:
     """Run a program that must succeed; return its standard output."""
     options.setdefault("stdout", subprocess.PIPE)
+    options.setdefault("stdin", subprocess.DEVNULL)  # at a terminal commands would ask, and nobody sees the question
     done = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False, **options)
     if done.returncode != 0:
         raise UnexpectedError(f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}")
@@ -56,6 +57,7 @@ class Desk:
         done = subprocess.run(
             [*SEALWRIGHT, *map(str, arguments)],
             env=self._environment,
+            stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
             check=False,
