@@ -196,6 +196,7 @@ def test_a_cose_signature_cut_or_flipped_anywhere_is_refused() -> None:
     ("value", "message"),
     [
         (b"\xd2\x84\x40\xa0\xf6\x40", "names no hash"),
+        (b"\xd2\x84\x46\xa1\x19\x01\x02\x81\x01\xa0\xf6\x40", "names no hash"),  # a list, found by fuzzing
         (b"\xd2\x84\x40\xa0\x41\x00\x40", "not a detached"),
         (b"\xd2\x83\x40\xa0\xf6", "list of four"),
         (b"\xd1\x84\x40\xa0\xf6\x40", "not a tagged COSE_Sign1"),

@@ -61,8 +61,9 @@ def check(content: bytes, trust: Trust, digest: Digest) -> Found:
     signed = cose.parse_sign1(content)
     if signed.payload is not None:
         raise FormatError(".cose file is not a detached signature")
-    hash_name = {n: name for name, n in HASH_NUMBERS.items()}.get(signed.header.get(PAYLOAD_HASH_ALGORITHM, 0), "")
-    if not hash_name:
+    number = signed.header.get(PAYLOAD_HASH_ALGORITHM)  # of any type: a list cannot be looked up in a dictionary
+    hash_name = next((name for name, n in HASH_NUMBERS.items() if type(number) is int and number == n), None)
+    if hash_name is None:
         raise FormatError("COSE header names no hash of the file (SHA-256, SHA-384 or SHA-512)")
     key_id = signed.unprotected.get(cose.KEY_ID)
     key = next((k for k in trust.keys if bytes.fromhex(k.fingerprint) == key_id), None)
