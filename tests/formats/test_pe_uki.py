@@ -204,3 +204,12 @@ def test_mutated_stubs_never_crash(changes: list[tuple[int, int]]) -> None:
         name: built[s.start : s.start + s.virtual_size]
         for name, s in uki.parts_of(pe_layout.read(MemorySource(built))).items()
     } == SMALL
+
+
+def test_a_stub_that_leaves_no_addresses_is_refused() -> None:
+    """Found by fuzzing."""
+    stub = ukis.stub()
+    layout = pe_layout.read(MemorySource(stub))
+    high = put(stub, layout.sections_table_at + 12, struct.pack("<I", 0xFFFF_F000))
+    with pytest.raises(FormatError, match="addresses in PE end at 4 GiB"):
+        ukis.build(SMALL, high)

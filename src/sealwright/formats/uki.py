@@ -187,6 +187,8 @@ def _place(layout: Layout, parts: Mapping[str, ByteSource], alignment: int, file
     placed = []
     for name in (name for name in PLACED if name in parts):
         address, size = _aligned(address, alignment), _aligned(parts[name].size, file_alignment)
+        if _aligned(address + size, alignment) > MAX_FILE_BYTES:
+            raise FormatError(f"section {name} would be at {address:#x} in memory, and addresses in PE end at 4 GiB")
         placed.append(_Placed(name=name, content=parts[name], address=address, start=start, size=size))
         address, start = address + size, start + size
     return placed
