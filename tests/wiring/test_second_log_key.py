@@ -85,6 +85,7 @@ def test_the_doctor_says_how_far_the_way_to_a_second_key_is_gone(live, monkeypat
         found = doctor_records.check_identities(settings.load(live.configuration.folder))
         return [finding.found for finding in found if not finding.is_bad]
 
-    assert any(f"does not name the log's ML-DSA-44 key yet; the next one may, as {keys.ml_dsa}" in s for s in said())
+    command = f"`sealwright policy root log-key {keys.ml_dsa}`"
+    assert any(f"does not name the log's ML-DSA-44 key yet; {command}" in s for s in said())
     settings.write(replace(live.configuration, log_ml_dsa_key=""))
     assert any("Ed25519 alone signs the log's checkpoints" in s for s in said())
