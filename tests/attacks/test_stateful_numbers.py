@@ -8,7 +8,7 @@ from tests.keystores.conftest import PIN, TEMPLATE
 from tests.simulators.instance import Instance, MemoryHeads
 
 from sealwright.core import lms
-from sealwright.core.errors import Code
+from sealwright.core.errors import Code, UnavailableError
 from sealwright.core.keys import Algorithm, HssLmsPublicKey, PublicKey
 from sealwright.keystores.interface import Keystore
 from sealwright.keystores.numbers import Block
@@ -178,6 +178,32 @@ def test_a_key_that_is_used_up_is_refused_for_good(case):
             case.instance.round(release=(index,))
     assert case.partition.signed == 31
     assert case.instance.round().announcement is None
+
+
+def silent():
+    raise UnavailableError("the worker does not answer", code=Code.KEYSTORE_UNAVAILABLE)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "code"),
+    [
+        (lambda c: setattr(c.partition, "counters", silent), Code.KEYSTORE_UNAVAILABLE),
+        (lambda c: setattr(c.partition, "counters", dict), Code.NOT_FOUND),
+        (lambda c: c.instance.partitions.pop("lms-production"), Code.NOT_FOUND),
+    ],
+    ids=["does not answer", "lost the key", "is not held here"],
+)
+def test_a_stateful_key_whose_keystore_fails_ends_no_session_of_the_other_products(case, spoil, code):
+    instance = case.instance
+    other = instance.vote(instance.submit(), "ben", "cleo")
+    waiting, result = instance.ask(other)
+    instance.log_outcome(waiting, instance.outcome_of(result))
+    spoil(case)
+    _, result = instance.ask(case.submission())
+    assert result.signed[0].refusal.code is code
+    assert result.session == instance.session
+    assert result.announcement is None
+    assert instance.round(release=(waiting,)).released[0].signatures
 
 
 def test_of_two_signers_that_announce_at_once_one_announces_again_above(case):

@@ -30,9 +30,9 @@ class Blocks:
         """Key to first number and end of what is left of its block."""
         self._planned: dict[str, int] = {}
         """Key to how many signatures were promised in this round."""
-        self._wanted: dict[str, tuple[str, int]] = {}
-        """Key to its partition and how many signatures it shall make."""
-        self._sources: dict[str, tuple[str, int]] = {}
+        self._wanted: dict[str, tuple[int, int, int]] = {}
+        """Key to how many signatures it shall make, the first number that its keystore has left, and its capacity."""
+        self._sources: dict[str, tuple[int, int, int]] = {}
         self._spent: set[str] = set()
         self._kept: OrderedDict[tuple[str, str, bytes], bytes] = OrderedDict()
         """Request, key and payload to the signature that was made."""
@@ -46,8 +46,11 @@ class Blocks:
         """Nothing is promised yet."""
         self._planned = {}
 
-    def plan(self, partition: str, key: str, count: int) -> tuple[int, int]:
-        """Promise ``count`` signatures of a stateful key and return its block; ``RefusedError`` if it lacks them."""
+    def plan(self, partition: Partition | None, key: str, count: int) -> tuple[int, int]:
+        """Promise ``count`` signatures of a stateful key and return its block; ``RefusedError`` if it lacks them.
+
+        The keystore is asked first: a session that ends ends for all products, and must not for a key that is gone.
+        """
         first, stop = self._open.get(key, (0, 0))
         planned = self._planned.get(key, 0)
         if key in self._spent:
@@ -55,7 +58,7 @@ class Blocks:
                 f"key {key[:16]} has no signature left", code=Code.STATE_EXHAUSTED, hint="rotate the key"
             )
         if stop - first < planned + count:
-            self._wanted[key] = partition, count
+            self._wanted[key] = count, *_counter(partition, key)
             raise RefusedError(
                 f"key {key[:16]} has {stop - first} signature numbers in this session, {planned + count} are needed",
                 code=Code.SESSION_ENDED,
@@ -100,15 +103,11 @@ class Blocks:
         self._wanted |= {key: self._sources[key] for key in overtaken}
         return bool(overtaken)
 
-    def announce(self, partitions: Mapping[str, Partition], logged: Mapping[str, int]) -> tuple[Mark, ...]:
+    def announce(self, logged: Mapping[str, int]) -> tuple[Mark, ...]:
         """Begin anew with blocks for the keys that wanted one; return what the session document says of them."""
         wanted, self._wanted, self._open = self._wanted, {}, {}
         marks = []
-        for key, (name, count) in list(wanted.items())[:MAX_MARKS]:
-            counter = partitions[name].counters().get(key)
-            if counter is None:
-                continue  # gone since: the next order for it says so
-            next_number, capacity = counter
+        for key, (count, next_number, capacity) in list(wanted.items())[:MAX_MARKS]:
             first = max(FIRST_NUMBER, next_number, logged.get(key, 0))
             stop = min(capacity, first + max(count, min(max(capacity // SHARE, SMALLEST), LARGEST)))
             if stop - first < count:
@@ -116,7 +115,7 @@ class Blocks:
                 continue
             marks.append(Mark(key=key, first=first, stop=stop))
             self._open[key] = [first, stop]
-            self._sources[key] = name, count
+            self._sources[key] = count, next_number, capacity
         return tuple(marks)
 
 
@@ -127,6 +126,13 @@ def counts(tasks: Sequence[SigningTask]) -> dict[str, int]:
         if task.algorithm.is_stateful:
             found[task.public_key.fingerprint] = found.get(task.public_key.fingerprint, 0) + 1
     return found
+
+
+def _counter(partition: Partition | None, key: str) -> tuple[int, int]:
+    counter = partition.counters().get(key) if partition is not None else None
+    if counter is None:
+        raise RefusedError(f"this signer does not hold the stateful key {key[:16]}", code=Code.NOT_FOUND)
+    return counter
 
 
 def _number(key: HssLmsPublicKey, signature: bytes) -> int:

@@ -136,7 +136,7 @@ class Engine:
         if self._announcement is not None and self._blocks.is_overtaken(follower.state.marks):
             self._renew()
         if self._announcement is None:
-            marks = self._blocks.announce(self._partitions, follower.state.marks)
+            marks = self._blocks.announce(follower.state.marks)
             session = Session(
                 type="session",
                 format=1,
@@ -209,7 +209,10 @@ class Engine:
         again = [self._blocks.made_before(approved.request_digest, task) for task in tasks]
         partitions = {t.public_key.fingerprint: p.partition for p, t in zip(approved.profiles, tasks, strict=True)}
         new = [task for task, made in zip(tasks, again, strict=True) if made is None]
-        blocks = {key: self._blocks.plan(partitions[key], key, count) for key, count in counts(new).items()}
+        blocks = {
+            key: self._blocks.plan(self._partitions.get(partitions[key]), key, count)
+            for key, count in counts(new).items()
+        }
         return [
             made or replace(task, block=blocks.get(task.public_key.fingerprint))
             for task, made in zip(tasks, again, strict=True)
