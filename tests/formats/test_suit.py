@@ -18,7 +18,7 @@ from sealwright.core.errors import Code, FormatError, VerificationError
 from sealwright.core.images import MemorySource, Range
 from sealwright.core.keys import Algorithm
 from sealwright.core.patches import Patch
-from sealwright.formats import detect, suit, suit_verification, targets
+from sealwright.formats import suit, targets
 from sealwright.formats.interface import Prepared, TargetProfile, Trust
 
 P256, P384, P521 = Algorithm.ECDSA_P256_SHA256, Algorithm.ECDSA_P384_SHA384, Algorithm.ECDSA_P521_SHA512
@@ -139,42 +139,6 @@ def test_one_block_after_another_is_accepted_like_both_at_once(tmp_path: Path) -
         said = suit_node.verify(tmp_path, image, by.public_key, second.public_key)
         assert (said["accepted"], said["blocks"]) == (True, [[-9, "good"], [-19, "good"]])
         assert verify(image, second, by).keys == (by.public_key, second.public_key)
-
-
-# The public vectors
-
-
-@pytest.mark.parametrize("name", made.public_vectors())
-def test_every_public_envelope_is_parsed_verified_and_encoded_to_the_same_bytes(tmp_path: Path, name: str) -> None:
-    image, anchor = made.public_vectors()[name], made.anchor()
-    source = MemorySource(image)
-    assert detect(source) is suit
-    parsed = suit_verification.take_apart(source)
-    assert parsed.authentication is not None
-    suit_verification.check_digests(source, parsed)
-    assert suit.inspect(source).facts["Digests"] == "every digest of what is here is right"
-    wrapper = parsed.envelope.find(2)
-    assert wrapper is not None
-    assert parsed.authentication.encoded == image[wrapper.content : wrapper.stop]
-    kinds = [block.kind for block in suit_verification.blocks_of(parsed.authentication)]
-    if kinds == ["COSE_Sign1"]:
-        assert suit.verify(source, Trust(keys=(anchor,)), {}).keys == (anchor,)
-        assert suit_node.verify(tmp_path, image, anchor)["accepted"]
-    else:
-        assert kinds in ([], ["COSE_Mac0"])
-        with pytest.raises(VerificationError, match="no authentication block"):
-            suit.verify(source, Trust(keys=(anchor,)), {})
-
-
-@pytest.mark.parametrize("name", made.public_vectors())
-def test_a_block_is_added_to_every_public_envelope_and_accepted_beside_theirs(tmp_path: Path, name: str) -> None:
-    image, by = made.public_vectors()[name], signer(P256)
-    result = sign(image, by, existing="append")
-    assert made.blocks_of(result)[1][:-1] == made.blocks_of(image)[1]
-    assert made.decoded(result)[3] == made.decoded(image)[3]
-    said = suit_node.verify(tmp_path, result, by.public_key)
-    assert (said["accepted"], said["blocks"][-1]) == (True, [-9, "good"])
-    assert verify(result, by).keys == (by.public_key,)
 
 
 # Refused with the same trust anchor
