@@ -13,7 +13,7 @@ from sealwright.core.errors import FormatError, VerificationError
 from sealwright.core.images import MemorySource
 from sealwright.core.keys import Algorithm, PublicKey
 from sealwright.core.sshsig import parse_public_key
-from sealwright.evidence.verify import signing_keys
+from sealwright.evidence.signed_image import signing_keys
 from sealwright.formats import FORMATS, raw_ssh
 from sealwright.formats.targets import ANY
 from sealwright.policy.documents import Authenticator

@@ -9,7 +9,8 @@ from tests.formats import fits
 from sealwright.client.assembly import assemble
 from sealwright.core.errors import SealwrightError
 from sealwright.core.images import MemorySource
-from sealwright.evidence.verify import signing_keys, verify_evidence
+from sealwright.evidence.signed_image import signing_keys
+from sealwright.evidence.verify import verify_evidence
 from sealwright.formats import FORMATS
 from sealwright.formats.targets import ANY
 

@@ -14,7 +14,8 @@ from sealwright.core.errors import SealwrightError
 from sealwright.core.images import MemorySource
 from sealwright.core.keys import Algorithm, PublicKey
 from sealwright.evidence.bundle import Evidence
-from sealwright.evidence.verify import VerifiedEvidence, signing_keys, verify_evidence
+from sealwright.evidence.signed_image import signing_keys
+from sealwright.evidence.verify import VerifiedEvidence, verify_evidence
 from sealwright.formats import FORMATS
 from sealwright.formats.targets import ANY
 from sealwright.keystores import private_keys

@@ -32,7 +32,7 @@ from sealwright.core.envelopes import Envelope, SignatureKind, SignedDocument
 from sealwright.core.images import MemorySource
 from sealwright.core.keys import Algorithm, PublicKey
 from sealwright.evidence import bundle
-from sealwright.evidence.verify import signing_keys
+from sealwright.evidence.signed_image import signing_keys
 from sealwright.formats import raw
 from sealwright.formats.targets import ANY
 from sealwright.policy import documents as d

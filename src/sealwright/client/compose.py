@@ -19,7 +19,7 @@ from sealwright.core.digests import document_digest
 from sealwright.core.envelopes import Envelope, SignatureKind, SignedDocument
 from sealwright.core.errors import Code, FormatError, RefusedError
 from sealwright.core.images import ByteSource, DigestedSource
-from sealwright.evidence.verify import signing_keys
+from sealwright.evidence.signed_image import signing_keys
 from sealwright.formats.interface import Format, Prepared, TargetProfile
 from sealwright.formats.targets import ANY
 from sealwright.policy.documents import (

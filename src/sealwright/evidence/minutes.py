@@ -18,8 +18,8 @@ from sealwright.core.envelopes import SignedDocument
 from sealwright.core.errors import Code, FormatError, RefusedError, VerificationError
 from sealwright.core.keys import Algorithm, HssLmsPublicKey, PublicKey
 from sealwright.evidence.bundle import Evidence, TrustFile
+from sealwright.evidence.in_the_log import opened_checkpoint, verify_granting, verify_root
 from sealwright.evidence.key_attestation import Attested, load_roots, verify_yubihsm
-from sealwright.evidence.verify import _open_checkpoint, _verify_granting, _verify_root
 from sealwright.policy.documents import KeyGrade, KeyProfile, Outcome, State
 from sealwright.policy.fold import open_policy
 from sealwright.policy.minutes import (
@@ -154,11 +154,11 @@ def proven_profiles(evidence: Evidence, trust: TrustFile) -> tuple[KeyProfile, .
     """Return the key profiles of the policy that an evidence proves to have been logged, without its image."""
     if evidence.instance != trust.instance:
         raise VerificationError("evidence of another installation than the trust file's", code=Code.EVIDENCE_MISMATCH)
-    opened = _open_checkpoint(evidence, trust)
+    opened = opened_checkpoint(evidence, trust)
     outcome = records.parse(Outcome, evidence.outcome.document)
-    root, root_digest = _verify_root(evidence, trust, outcome, opened)
+    root, root_digest = verify_root(evidence, trust, outcome, opened)
     policy, _ = open_policy(evidence.policy.signed, root, root_digest, trust.instance)
-    _verify_granting("policy", evidence.policy, opened)
+    verify_granting("policy", evidence.policy, opened)
     proven = [(s.document, s.index, s.proof) for s in evidence.sections]
     return load_proven(policy, proven, root, trust.instance).all(KeyProfile)
 
