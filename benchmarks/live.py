@@ -16,7 +16,7 @@ from sealwright.core import records
 from sealwright.policy import documents as d
 from sealwright.policy.authorise import rules_of
 from sealwright.service.messages import RequestAnswer, Result, StatusList, VoteBody
-from sealwright.wiring import ceremony
+from sealwright.wiring import partitions
 
 PARTITION = "router-production"
 PIN = "1234"
@@ -32,7 +32,9 @@ def installation(folder: Path, keystore: str) -> Iterator[Live]:
         pin = folder / "pin"
         pin.write_text(PIN)
         pin.chmod(0o600)
-        ceremony.ensure_partition(live.configuration, PARTITION, uri=token.token(PARTITION, PIN), secret=f"file:{pin}")
+        partitions.ensure_partition(
+            live.configuration, PARTITION, uri=token.token(PARTITION, PIN), secret=f"file:{pin}"
+        )
     try:
         live.start().found_policy()
         yield live

@@ -15,8 +15,8 @@ from sealwright.client.standing import fetch, needed
 from sealwright.core.keys import Algorithm, PublicKey
 from sealwright.policy import documents as d
 from sealwright.service.messages import Result
-from sealwright.wiring import ceremony
 from sealwright.wiring import configuration as settings
+from sealwright.wiring import partitions
 
 AT_ONCE = 3
 TIMEOUT_SECONDS = 3
@@ -40,7 +40,7 @@ def shim(tmp_path_factory: pytest.TempPathFactory, monkeypatched: pytest.MonkeyP
 def live(tmp_path_factory: pytest.TempPathFactory, shim: tuple[SoftHsm, Shim]) -> Iterator[Live]:
     """An installation whose keys are in tokens behind the troubled module."""
     live = Live(tmp_path_factory.mktemp("live")).make()
-    setting = ceremony.keystore_setting(f"pkcs11:module-path={shim[1].path}")
+    setting = partitions.keystore_setting(f"pkcs11:module-path={shim[1].path}")
     settings.write(replace(live.configuration, keystore=settings.in_folder(setting, live.configuration.folder)))
     live.start()
     try:

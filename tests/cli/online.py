@@ -19,7 +19,7 @@ from sealwright.core.digests import NO_INSTANCE, document_digest
 from sealwright.core.keys import Algorithm
 from sealwright.policy import documents as d
 from sealwright.service.messages import Applied, ApplyBody, PolicyAnswer, ProposalAnswer, ProposeBody
-from sealwright.wiring import ceremony
+from sealwright.wiring import ceremony, partitions
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ def more_policy(live: Live) -> None:
             ("router/test/boot", Algorithm.ED25519, "mcuboot"),
         ):
             order = ceremony.KeyOrder(profile=name, algorithm=algorithm, size_bits=256, image_format=image_format)
-            settings = ceremony.ensure_partition(settings, ceremony.partition_name(name))
+            settings = partitions.ensure_partition(settings, partitions.partition_name(name))
             draft.put(ceremony.create_key(settings, order))
         known = draft.get(d.Scope, "router/development")
         assert known is not None

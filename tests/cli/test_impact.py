@@ -17,7 +17,7 @@ from sealwright.keystores.opening import open_ceremony
 from sealwright.keystores.secrets import read_secret
 from sealwright.policy import documents as d
 from sealwright.service.messages import Applied, ApplyBody, PolicyAnswer, ProposalAnswer, ProposeBody
-from sealwright.wiring import ceremony
+from sealwright.wiring import ceremony, partitions
 
 KEY, REFUSED, USAGE = "router/development/1", 77, 64
 
@@ -130,7 +130,7 @@ def _exchange_the_key(live) -> None:
     order = ceremony.KeyOrder(
         profile=KEY, algorithm=Algorithm.ECDSA_P256_SHA256, size_bits=256, image_format="raw"
     )  # fmt: skip
-    setting = settings.partitions[ceremony.partition_name(KEY)]
+    setting = settings.partitions[partitions.partition_name(KEY)]
     store = open_ceremony(setting.uri, read_secret(setting.secret))
     made = store.create_key(KEY, order.algorithm, 256, ceremony._template(order))
     store.close()

@@ -90,9 +90,9 @@ def test_init_with_a_token_module_makes_a_token_with_the_first_key_of_a_partitio
         code, out, _ = init(capsys, tmp_path / "i", ada, "--keystore", f"pkcs11:module-path={hsm.module_path}")
         assert code == 0
         assert f"pkcs11:token={{partition}}?module-path={hsm.module_path}" in out
-        from sealwright.wiring import ceremony
+        from sealwright.wiring import partitions
 
-        ceremony.ensure_partition(configuration.load(tmp_path / "i"), "router-production")
+        partitions.ensure_partition(configuration.load(tmp_path / "i"), "router-production")
         tool = require_tool("softhsm2-util")
         assert (
             "router-production"

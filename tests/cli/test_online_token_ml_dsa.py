@@ -11,7 +11,7 @@ from tests.verifiers import openssl35
 
 from sealwright.core.keys import Algorithm
 from sealwright.formats.raw_outputs import Output, suffix_of
-from sealwright.wiring import ceremony
+from sealwright.wiring import partitions
 
 DIFFERENT = 1
 ALGORITHM = Algorithm.ML_DSA_65
@@ -29,7 +29,7 @@ def test_a_key_on_a_token_signs_what_two_approved_and_a_flipped_byte_is_refused(
     pin.chmod(0o600)
     live = Live(tmp_path / "live").make()
     for environment in ("production", "development"):  # a token of NSS is a database, and there is one for all
-        ceremony.ensure_partition(live.configuration, f"router-{environment}", uri=uri, secret=f"file:{pin}")
+        partitions.ensure_partition(live.configuration, f"router-{environment}", uri=uri, secret=f"file:{pin}")
     try:
         live.start().found_policy(algorithm=ALGORITHM, size_bits=ALGORITHM.key_size_bits or 0)
         terminal = Terminal(live, capsys, monkeypatch)

@@ -22,7 +22,7 @@ from sealwright.keystores import worker_client
 from sealwright.keystores.frames import Item
 from sealwright.keystores.opening import create_partition
 from sealwright.keystores.worker_client import Worker
-from sealwright.wiring import ceremony
+from sealwright.wiring import ceremony, partitions
 from sealwright.wiring import configuration as settings
 from sealwright.wiring.configuration import PartitionSetting
 from sealwright.wiring.partition_user import acting_as, give_to
@@ -87,9 +87,9 @@ def make(setting: PartitionSetting, folder: Path, name: str) -> PublicKey:
     live = Live(folder / name).make()
     configuration = live.configuration
     profile = f"{name}/production/1"
-    partition = ceremony.partition_name(profile)
+    partition = partitions.partition_name(profile)
     configuration = replace(configuration, partitions={partition: setting})
-    ceremony.ensure_partition(configuration, partition)
+    partitions.ensure_partition(configuration, partition)
     order = ceremony.KeyOrder(profile=profile, algorithm=ECDSA, size_bits=size_of(ECDSA), image_format="raw")
     return PublicKey(ceremony.create_key(configuration, order).public_key)
 
@@ -186,7 +186,7 @@ def test_a_signer_starts_each_worker_as_the_user_in_the_settings(
         settings.write(replace(live.configuration, partitions=partitions))
         assert live.configuration.partitions == partitions
         for name in partitions:
-            ceremony.ensure_partition(live.configuration, name)
+            partitions.ensure_partition(live.configuration, name)
         live.start()
         try:
             live.found_policy()

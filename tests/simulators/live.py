@@ -40,7 +40,7 @@ from sealwright.service.messages import (
     SubmitBody,
     VoteBody,
 )
-from sealwright.wiring import ceremony, initialise
+from sealwright.wiring import ceremony, initialise, partitions
 from sealwright.wiring.configuration import Configuration, load
 
 PEOPLE = ("ada", "ben", "cleo", "dan")
@@ -190,7 +190,7 @@ class Live:
                     profile=f"{product}/{environment}/1", algorithm=algorithm, size_bits=size_bits,
                     image_format=image_format,
                 )  # fmt: skip
-                configuration = ceremony.ensure_partition(configuration, ceremony.partition_name(order.profile))
+                configuration = partitions.ensure_partition(configuration, partitions.partition_name(order.profile))
                 draft.put(ceremony.create_key(configuration, order))
             head = draft.head(document_digest("root", NO_INSTANCE, answer.roots[-1].document), now=int(time.time()))
             assert root.version == 1

@@ -16,8 +16,9 @@ from sealwright.keystores.frames import Item
 from sealwright.keystores.secrets import read_secret
 from sealwright.keystores.worker_client import Worker
 from sealwright.policy.documents import KeyGrade
-from sealwright.wiring import ceremony, configuration
+from sealwright.wiring import ceremony, configuration, partitions
 from sealwright.wiring.configuration import KEY_FILES
+from sealwright.wiring.folders import ensure_secret
 
 
 @pytest.fixture
@@ -55,10 +56,10 @@ def signature_of(made, profile) -> bytes:
 
 @pytest.mark.parametrize("spelling", ["pkcs11:module-path={}", "pkcs11:?module-path={}"])
 def test_each_partition_becomes_a_token_of_the_module(tmp_path, hsm, spelling):
-    keystore = ceremony.keystore_setting(spelling.format(hsm.module_path))
+    keystore = partitions.keystore_setting(spelling.format(hsm.module_path))
     made = installation(tmp_path / "live", keystore)
     for name in ("router/production/1", "router/production/2", "router/development/1"):
-        made = ceremony.ensure_partition(made, ceremony.partition_name(name))
+        made = partitions.ensure_partition(made, partitions.partition_name(name))
         profile = ceremony.create_key(made, order(name))
         assert profile.grade is KeyGrade.HARDWARE_CLAIMED
         PublicKey(profile.public_key).verify(
@@ -80,38 +81,38 @@ def test_tokens_made_with_the_vendors_tool_are_used_as_they_are(tmp_path, hsm):
     pin = tmp_path / "pin"
     pin.write_text("7531\n")
     pin.chmod(0o600)
-    keystore = ceremony.keystore_setting(
+    keystore = partitions.keystore_setting(
         f"pkcs11:token=acme-{{partition}}?module-path={hsm.module_path}", pin=f"file:{pin}"
     )
-    made = ceremony.ensure_partition(installation(tmp_path / "live", keystore), "router-production")
+    made = partitions.ensure_partition(installation(tmp_path / "live", keystore), "router-production")
     profile = ceremony.create_key(made, order("router/production/1"))
     assert signature_of(made, profile)
 
 
 def test_a_token_that_is_there_is_never_initialised_again(tmp_path, hsm):
     hsm.token("router-production")
-    keystore = ceremony.keystore_setting(f"pkcs11:module-path={hsm.module_path}")
+    keystore = partitions.keystore_setting(f"pkcs11:module-path={hsm.module_path}")
     made = installation(tmp_path / "live", keystore)
     with pytest.raises(ConfigurationError, match="already a token 'router-production'"):
-        ceremony.ensure_partition(made, "router-production")
+        partitions.ensure_partition(made, "router-production")
     assert configuration.load(made.folder).partitions == {}
 
 
 def test_key_files_are_the_default_and_a_half_made_partition_is_no_obstacle(tmp_path):
     made = Live(tmp_path).make().configuration
-    ceremony.ensure_secret(made.keystore.partition("router-test").secret)  # a ceremony that got no further
-    made = ceremony.ensure_partition(made, "router-test")
+    ensure_secret(made.keystore.partition("router-test").secret)  # a ceremony that got no further
+    made = partitions.ensure_partition(made, "router-test")
     profile = ceremony.create_key(made, order("router/test/1"))
     assert profile.grade is KeyGrade.SOFTWARE
     assert made.partitions["router-test"].uri == f"files:{made.keys}/router-test"
-    assert ceremony.ensure_partition(made, "router-test") is made
+    assert partitions.ensure_partition(made, "router-test") is made
 
 
 @pytest.mark.parametrize("place", ["files", "token"])
 def test_a_key_imported_twice_is_there_once_and_signs(tmp_path, hsm, place):
     text = "files" if place == "files" else f"pkcs11:module-path={hsm.module_path}"
-    made = installation(tmp_path / "live", ceremony.keystore_setting(text))
-    made = ceremony.ensure_partition(made, "router-production")
+    made = installation(tmp_path / "live", partitions.keystore_setting(text))
+    made = partitions.ensure_partition(made, "router-production")
     key = ec.generate_private_key(ec.SECP256R1())
     first = ceremony.import_key(made, order("router/production/2019"), key, ())
     again = ceremony.import_key(made, order("router/production/2020"), key, ())
@@ -132,8 +133,8 @@ def test_a_key_imported_twice_is_there_once_and_signs(tmp_path, hsm, place):
 )
 def test_a_keystore_that_cannot_be_is_refused(text, message):
     with pytest.raises(ConfigurationError, match=message):
-        ceremony.keystore_setting(text)
+        partitions.keystore_setting(text)
 
 
 def test_files_is_the_word_for_key_files():
-    assert ceremony.keystore_setting("files") is KEY_FILES
+    assert partitions.keystore_setting("files") is KEY_FILES

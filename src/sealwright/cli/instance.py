@@ -53,7 +53,7 @@ def init(
     with server_parts():
         from sealwright.client import compose, ssh
         from sealwright.core.digests import NO_INSTANCE
-        from sealwright.wiring import ceremony, initialise
+        from sealwright.wiring import initialise, partitions
 
     def sign(person: str, document: bytes) -> Envelope:
         note(f"{person} signs the root with {identities[person]}")
@@ -68,7 +68,7 @@ def init(
         host=host,
         port=port,
         now=int(time.time()),
-        keystore=ceremony.keystore_setting(keystore, pin=pin, so_pin=so_pin),
+        keystore=partitions.keystore_setting(keystore, pin=pin, so_pin=so_pin),
     )
     made = initialise.create(founding, sign)
     if json:

@@ -10,8 +10,9 @@ from functools import partial
 
 from sealwright.client.drafts import Draft
 from sealwright.client.revocations import Revocations, Taken
-from sealwright.core.errors import Code, RefusedError
+from sealwright.core.errors import Code, ConfigurationError, RefusedError
 from sealwright.core.keys import Algorithm, PublicKey
+from sealwright.formats import FORMATS
 from sealwright.formats.targets import TARGETS
 from sealwright.policy.documents import Environment, KeyGrade, KeyProfile, Scope
 
@@ -86,6 +87,14 @@ def revoked_name(what: str, taken: Taken) -> RefusedError:
         code=Code.REVOKED,
         hint="a revocation is for ever and holds for the name: choose another one",
     )
+
+
+def check_format(name: str) -> None:
+    """Raise ``ConfigurationError`` for a format that there is not; a key may name none."""
+    if name and name not in FORMATS:
+        raise ConfigurationError(
+            f"there is no format {name}", setting="--format", hint=f"formats: {', '.join(sorted(FORMATS))}"
+        )
 
 
 def check_public_key(public_key: PublicKey, algorithm: Algorithm, profiles: Iterable[KeyProfile]) -> None:

@@ -4,32 +4,25 @@ Everything is recorded before and after it is done, in ``ceremonies/<id>`` of th
 interrupted resumes there: a key that was made is taken up and not made again, half a key is named and left alone.
 """
 
-import fcntl
 import hashlib
-import os
 import secrets
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
 
 from sealwright import __version__
 from sealwright.core import records
 from sealwright.core.envelopes import SignedDocument
 from sealwright.core.errors import Code, ConfigurationError, RefusedError, UnavailableError, VerificationError
 from sealwright.core.keys import Algorithm, PublicKey
-from sealwright.core.records import Bounds, Digest, Id, Time
 from sealwright.evidence.key_attestation import load_roots, verify_yubihsm
 from sealwright.evidence.minutes import CheckedMinutes, check_minutes
-from sealwright.keystores.interface import Ceremony, CertificateTemplate, CreatedKey, ModuleFacts
+from sealwright.keystores.interface import Ceremony, CreatedKey, ModuleFacts
 from sealwright.keystores.opening import FILES, open_ceremony
 from sealwright.keystores.secrets import read_secret
 from sealwright.policy.documents import KeyGrade
 from sealwright.policy.minutes import (
-    MAX_KEYS,
     Backup,
     MadeKey,
     Minutes,
@@ -40,31 +33,11 @@ from sealwright.policy.minutes import (
     TokenAttribute,
     parse_script,
 )
-from sealwright.wiring.ceremony import (
-    CERTIFICATE_DAYS,
-    MAX_COMMON_NAME,
-    KeyOrder,
-    check_order,
-)
+from sealwright.wiring.ceremony import KeyOrder, check_order, template
+from sealwright.wiring.ceremony_files import JOURNAL, Journal, begin, folder_of, load, locked, write
 from sealwright.wiring.configuration import Configuration
 
-FOLDER, JOURNAL, MINUTES, COPIES = "ceremonies", "journal.json", "minutes.json", "sealed-copies"
-MAX_FILE_BYTES = 4 << 20
-Record = TypeVar("Record")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Journal:
-    """How far a ceremony has come; replaced as a whole before and after each key."""
-
-    type: Literal["ceremony-journal"]
-    format: Literal[1]
-    script: Digest
-    """SHA-256 of the script's file."""
-    started: Time
-    keys: Annotated[tuple[MadeKey, ...], Bounds(0, MAX_KEYS)]
-    making: Id | None = None
-    """The key profile that is being made; nothing had its label before."""
+MINUTES, COPIES = "minutes.json", "sealed-copies"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +67,7 @@ def orders(script: Script) -> tuple[KeyOrder, ...]:
 
 def made_already(configuration: Configuration, script_bytes: bytes) -> frozenset[str]:
     """Return the key profiles that this ceremony made in an earlier run, or was making."""
-    journal = _load(Journal, _folder(configuration, parse_script(script_bytes)) / JOURNAL)
+    journal = load(Journal, folder_of(configuration, parse_script(script_bytes)) / JOURNAL)
     if journal is None or journal.script != hashlib.sha256(script_bytes).hexdigest():
         return frozenset()
     return frozenset(key.profile for key in journal.keys) | ({journal.making} if journal.making else set())
@@ -113,10 +86,10 @@ def run(
     ``UnavailableError`` (``still-waiting``) when all keys are made and a vendor's attestation is missing.
     """
     script = parse_script(script_bytes)
-    folder = _folder(configuration, script)
-    with _locked(folder):
-        journal = _begin(folder, script_bytes)
-        if (kept := _load(SignedDocument, folder / MINUTES)) is not None:
+    folder = folder_of(configuration, script)
+    with locked(folder):
+        journal = begin(folder, script_bytes)
+        if (kept := load(SignedDocument, folder / MINUTES)) is not None:
             return Finished(path=folder / MINUTES, checked=check_minutes(kept.document, configuration.instance))
         if (setting := configuration.partitions.get(script.partition)) is None:
             raise ConfigurationError(f"there is no partition {script.partition}", setting="partitions")
@@ -133,7 +106,7 @@ def run(
         minutes = _minutes(script_bytes, journal, observed)
         document = records.serialise(minutes)
         checked = check_minutes(document, configuration.instance)
-        _write(folder / MINUTES, records.serialise(SignedDocument(document=document, signatures=())))
+        write(folder / MINUTES, records.serialise(SignedDocument(document=document, signatures=())))
         return Finished(path=folder / MINUTES, checked=checked)
 
 
@@ -176,7 +149,7 @@ class _Bench:
             remains = ()
         if remains:
             self._say(f"taking up {order.profile}, which was being made when the ceremony was interrupted")
-            created = self._ceremony.take_up(order.profile, order.algorithm, _template(order))
+            created = self._ceremony.take_up(order.profile, order.algorithm, template(order))
         else:
             journal = self._keep(replace(journal, making=order.profile))
             created = self._create(order)
@@ -186,7 +159,7 @@ class _Bench:
 
     def _create(self, order: KeyOrder) -> CreatedKey:
         return self._ceremony.create_key(
-            order.profile, order.algorithm, order.size_bits, _template(order), order.parameters
+            order.profile, order.algorithm, order.size_bits, template(order), order.parameters
         )
 
     def _record(self, planned: PlannedKey, algorithm: Algorithm, created: CreatedKey, *, taken_up: bool) -> MadeKey:
@@ -210,7 +183,7 @@ class _Bench:
         copies = []
         for path in self._ceremony.sealed_files(created.public_key.fingerprint):
             content = path.read_bytes()
-            _write(target / path.name, content)
+            write(target / path.name, content)
             digest = hashlib.sha256(content).hexdigest()
             copies.append(SealedCopy(name=path.name, sha256=digest, size=len(content)))
         return tuple(copies)
@@ -243,23 +216,8 @@ class _Bench:
         return journal
 
     def _keep(self, journal: Journal) -> Journal:
-        _write(self._folder / JOURNAL, records.serialise(journal))
+        write(self._folder / JOURNAL, records.serialise(journal))
         return journal
-
-
-def _begin(folder: Path, script_bytes: bytes) -> Journal:
-    digest = hashlib.sha256(script_bytes).hexdigest()
-    journal = _load(Journal, folder / JOURNAL)
-    if journal is None:
-        journal = Journal(type="ceremony-journal", format=1, script=digest, started=int(time.time()), keys=())
-        _write(folder / JOURNAL, records.serialise(journal))
-    if journal.script != digest:
-        raise RefusedError(
-            f"a ceremony with this id was begun with another script ({journal.script[:16]})",
-            code=Code.CONFLICT,
-            hint="go on with that one, or give this one another id",
-        )
-    return journal
 
 
 def _check_module(script: Script, observed: ObservedModule) -> None:
@@ -308,56 +266,3 @@ def _attribute(name: str, value: bool) -> TokenAttribute:
 
 def _size(key: PlannedKey) -> int:
     return 0 if key.algorithm.is_stateful else key.size_bits or key.algorithm.key_size_bits or 0
-
-
-def _template(order: KeyOrder) -> CertificateTemplate:
-    now = datetime.now(UTC)
-    return CertificateTemplate(
-        common_name=order.profile[-MAX_COMMON_NAME:],
-        not_before=now - timedelta(minutes=5),
-        not_after=now + timedelta(days=CERTIFICATE_DAYS),
-    )
-
-
-def _folder(configuration: Configuration, script: Script) -> Path:
-    return configuration.folder / FOLDER / script.id
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """One run at a time."""
-    folder.parent.mkdir(mode=0o700, exist_ok=True)
-    folder.mkdir(mode=0o700, exist_ok=True)
-    descriptor = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise RefusedError("this ceremony is running already", code=Code.CONFLICT) from None
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def _load(record: type[Record], path: Path) -> Record | None:
-    """Read a file that is there whole or not at all."""
-    try:
-        return records.parse(record, path.read_bytes(), max_bytes=MAX_FILE_BYTES)
-    except FileNotFoundError:
-        return None
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Replace a file as a whole, durably."""
-    draft = path.with_name(f".{path.name}.new")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    with os.fdopen(descriptor, "wb") as stream:
-        stream.write(content)
-        stream.flush()
-        os.fsync(stream.fileno())
-    draft.rename(path)
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
