@@ -10,7 +10,7 @@ from tests.simulators.instance import Instance
 
 from sealwright.core.errors import Code, RefusedError
 from sealwright.policy import documents as d
-from sealwright.policy.authorise import Ballot, check_demands
+from sealwright.policy.quorum import Ballot, check_demands
 
 INSTANCE = Instance()
 SCOPE = INSTANCE.sections["scope", "router/production"]

@@ -18,16 +18,15 @@ from sealwright.core.digests import document_digest
 from sealwright.core.envelopes import SignedDocument
 from sealwright.core.errors import Code, RefusedError, SealwrightError, VerificationError
 from sealwright.policy.authorise import (
-    Ballot,
     CheckedRequest,
     Standing,
-    check_quorum,
     check_request,
     check_vote,
     rules_of,
 )
 from sealwright.policy.counting import may_vote, why_not
 from sealwright.policy.documents import Checked, Decision, KeyProfile, Person, Request, Scope, Vote
+from sealwright.policy.quorum import Ballot, check_quorum
 from sealwright.service.messages import RequestAnswer, Status, StatusList
 from sealwright.service.ports import RequestState
 
@@ -89,7 +88,7 @@ class RequestView:
         if self.rules is None or self.checked is None:
             return ""
         try:
-            check_quorum(self.rules.scope, self.checked, self.ballots)
+            check_quorum(self.rules.scope, self.checked.people, self.ballots)
         except RefusedError as e:
             return e.message
         return ""

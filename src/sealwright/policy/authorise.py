@@ -5,20 +5,18 @@ Every refusal names the rule, what was found, and what would satisfy it.  Specif
 """
 
 from dataclasses import dataclass
-from itertools import combinations, groupby
+from itertools import groupby
 
 from sealwright.core import records
 from sealwright.core.digests import document_digest
 from sealwright.core.envelopes import SignedDocument
 from sealwright.core.errors import Code, FormatError, RefusedError, VerificationError
+from sealwright.core.keys import Algorithm
 from sealwright.policy import key_sets
 from sealwright.policy.documents import (
     MAX_CLOCK_SKEW_SECONDS,
     MAX_REQUEST_SECONDS,
-    Authenticator,
-    Checked,
     Decision,
-    Environment,
     KeyProfile,
     Mode,
     Person,
@@ -35,6 +33,7 @@ from sealwright.policy.documents import (
 )
 from sealwright.policy.entries import IntentEntry
 from sealwright.policy.fold import Restrictions
+from sealwright.policy.quorum import Ballot, check_quorum
 from sealwright.policy.sections import Sections
 from sealwright.policy.signatures import Namespace, the_envelope, verify_envelope
 
@@ -63,16 +62,6 @@ class Standing:
     policy: Policy
     sections: Sections
     restrictions: Restrictions
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ballot:
-    """A valid vote and who cast it."""
-
-    vote: Vote
-    digest: str
-    person: Person
-    authenticator: Authenticator
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,7 +116,7 @@ def evaluate(documents: Documents, standing: Standing, *, now: int) -> Approved:
             code=Code.GATES_NOT_MET,
         )
     ballots = tuple(check_vote(vote, checked, rules, standing, now=now) for vote in documents.votes)
-    check_quorum(scope, checked, ballots)
+    check_quorum(scope, checked.people, ballots)
     return Approved(
         request=checked.request,
         request_digest=checked.digest,
@@ -209,6 +198,23 @@ def _check_slots(request: Request) -> None:
         raise RefusedError("an artifact has no slot, or a slot no artifact", code=Code.SLOT_INVALID)
     if [name for name, _ in groupby(s.artifact for s in request.slots)] != [a.name for a in request.artifacts]:
         raise RefusedError("the slots do not stand in the order of their artifacts", code=Code.SLOT_INVALID)
+    _check_after(request)
+
+
+def _check_after(request: Request) -> None:
+    """A signature over a signature: of one earlier slot of the same artifact and key that is over none itself."""
+    free: set[tuple[str, str, str]] = set()
+    for slot in request.slots:
+        if slot.after is None:
+            free.add((slot.artifact, slot.slot, slot.key_profile))
+        elif (before := (slot.artifact, slot.after, slot.key_profile)) in free:
+            free.remove(before)
+        else:
+            raise RefusedError(
+                f"slot {slot.slot} comes after {slot.after}, which is no earlier slot of its artifact and key, "
+                "comes after one itself, or has another one after it",
+                code=Code.SLOT_INVALID,
+            )
 
 
 def check_times(request: Request) -> None:
@@ -247,6 +253,11 @@ def rules_of(request: Request, standing: Standing) -> tuple[Scope, tuple[KeyProf
     _check_slots(request)
     formats = {artifact.name: artifact.image_format for artifact in request.artifacts}
     profiles = tuple(_profile_of(slot, formats[slot.artifact], scope, standing) for slot in request.slots)
+    for slot, profile in zip(request.slots, profiles, strict=True):
+        if slot.after is not None and profile.algorithm is not Algorithm.ED25519:
+            raise RefusedError(
+                f"slot {slot.slot} signs a signature, which only {Algorithm.ED25519} keys do", code=Code.SLOT_INVALID
+            )
     key_sets.check_request(scope, request)
     return scope, profiles, rules_digest(scope, profiles, standing)
 
@@ -311,68 +322,6 @@ def check_vote(signed: SignedDocument, checked: CheckedRequest, rules: str, stan
     if vote.reason is not None:
         raise RefusedError(f"{vote.person} approves and says why; only rejections do", code=Code.VOTE_INVALID)
     return Ballot(vote=vote, digest=digest, person=person, authenticator=authenticator)
-
-
-def check_quorum(scope: Scope, checked: CheckedRequest, ballots: tuple[Ballot, ...]) -> None:
-    """Raise ``RefusedError`` (``quorum-not-met``) unless these ballots meet the scope's quorum, and two people stand
-    behind the request in production.
-    """
-    check_demands(scope, ballots)
-    _check_two_people(scope, checked, ballots)
-
-
-def check_demands(scope: Scope, ballots: tuple[Ballot, ...]) -> None:
-    """Distinct people for every demand: any set of demands needs as many people as it asks for (Hall's theorem)."""
-    demands = [
-        (frozenset(group.roles), need, recomputed)
-        for group in scope.quorum
-        for need, recomputed in ((group.recomputed, True), (group.approvals - group.recomputed, False))
-        if need
-    ]
-    missing = 0
-    for size in range(1, len(demands) + 1):
-        for some in combinations(demands, size):
-            need = sum(count for _, count, _ in some)
-            have = {b.person.id for b in ballots if any(_satisfies(b, roles, only) for roles, _, only in some)}
-            missing = max(missing, need - len(have))
-    if missing:
-        raise _quorum_refusal(scope, ballots, missing)
-
-
-def _check_two_people(scope: Scope, checked: CheckedRequest, ballots: tuple[Ballot, ...]) -> None:
-    """No policy can allow less in production; a pipeline that nobody controls brings no person of its own."""
-    if scope.environment is not Environment.PRODUCTION:
-        return
-    approvers = {ballot.person.id for ballot in ballots}
-    if not approvers or len(approvers | checked.people) < 2:
-        raise RefusedError(
-            f"scope {scope.id}: {len(approvers | checked.people)} of 2 people stand behind this request",
-            code=Code.QUORUM_NOT_MET,
-            hint="ask one more to run `sealwright request check` and `sealwright request approve`",
-        )
-
-
-def _satisfies(ballot: Ballot, roles: frozenset[str], only_recomputed: bool) -> bool:
-    checked = ballot.vote.checked is Checked.RECOMPUTED or not only_recomputed
-    return checked and not roles.isdisjoint(ballot.person.roles)
-
-
-def _quorum_refusal(scope: Scope, ballots: tuple[Ballot, ...], missing: int) -> RefusedError:
-    """Say of each group what it has; one person counts for one place only, so more may be missing than they show."""
-    groups = []
-    for group in scope.quorum:
-        ours = [b for b in ballots if _satisfies(b, frozenset(group.roles), only_recomputed=False)]
-        people = len({b.person.id for b in ours})
-        recomputed = len({b.person.id for b in ours if b.vote.checked is Checked.RECOMPUTED})
-        groups.append(
-            f"{people} of {group.approvals} approvals by distinct people with role {' or '.join(group.roles)}"
-        )
-        groups[-1] += f", {recomputed} of {group.recomputed} recomputed" if group.recomputed else ""
-    return RefusedError(
-        f"scope {scope.id}: {'; '.join(groups)}",
-        code=Code.QUORUM_NOT_MET,
-        hint=f"ask {missing} more to run `sealwright request check` and `sealwright request approve`",
-    )
 
 
 def _check_not_revoked(kind: RestrictionKind, subject: str, standing: Standing) -> None:

@@ -4,8 +4,8 @@
 """
 
 from sealwright.core.errors import Code, RefusedError
-from sealwright.policy.authorise import Ballot
 from sealwright.policy.documents import Checked, Person, Scope
+from sealwright.policy.quorum import Ballot
 
 
 def may_vote(person: Person | None, scope: Scope) -> bool:

@@ -9,8 +9,8 @@ from sealwright.core import records
 from sealwright.core.envelopes import SignedDocument
 from sealwright.core.errors import Code, RefusedError, SealwrightError, UnavailableError
 from sealwright.core.keys import Algorithm
-from sealwright.policy.authorise import Ballot
 from sealwright.policy.documents import Checked, Decision, Vote
+from sealwright.policy.quorum import Ballot
 from sealwright.service.ledger import Ledger
 from sealwright.service.live import Judge, Live, check_ready, final_state, is_final
 from sealwright.service.ports import Clock, DocumentStore, RequestState

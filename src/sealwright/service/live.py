@@ -9,9 +9,7 @@ from dataclasses import dataclass, field
 from sealwright.core.envelopes import SignedDocument
 from sealwright.core.errors import Code, RefusedError, SealwrightError
 from sealwright.policy.authorise import (
-    Ballot,
     CheckedRequest,
-    check_quorum,
     check_request,
     check_standing,
     check_vote,
@@ -19,6 +17,7 @@ from sealwright.policy.authorise import (
 )
 from sealwright.policy.counting import check_may_vote
 from sealwright.policy.documents import KeyProfile, Scope
+from sealwright.policy.quorum import Ballot, check_quorum
 from sealwright.service.ledger import Ledger
 from sealwright.service.ports import Clock, RequestState
 
@@ -108,7 +107,7 @@ class Judge:
 
 def check_ready(live: Live) -> None:
     """Raise ``RefusedError`` unless the votes on a request meet its quorum."""
-    check_quorum(live.scope, live.checked, tuple(ballot for ballot, _ in live.ballots.values()))
+    check_quorum(live.scope, live.checked.people, tuple(ballot for ballot, _ in live.ballots.values()))
 
 
 _CAN_PASS = frozenset(
