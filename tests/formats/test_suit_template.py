@@ -8,7 +8,9 @@ from typing import Any
 
 import cbor2
 import pytest
+from tests.conftest import vectors
 from tests.formats import suit_envelopes as made
+from tests.formats.test_suit_vectors import signed_like
 from tests.formats.throwaway import signer
 from tests.verifiers import suit_node
 
@@ -18,14 +20,17 @@ from sealwright.core.keys import Algorithm
 from sealwright.formats import suit, suit_building, suit_template, targets
 from sealwright.formats.interface import Trust
 
-IMAGE = b"firmware" * 1000
+IMAGE = b"firmware" * 4346
 VENDOR, CLASS = str(uuid.UUID(bytes=made.VENDOR)), str(uuid.UUID(bytes=made.CLASS))
-FILES = {"fw.bin": IMAGE, "radio.bin": b"radio", "inner.suit": made.envelope()}
-SAMPLE_DIGEST = bytes.fromhex("00112233445566778899aabbccddeeff0123456789abcdeffedcba9876543210")
+FILES = {"fw.bin": IMAGE, "radio.bin": b"r" * 76834, "inner.suit": made.envelope()}
 
 
 def template(*components: dict[str, Any], **members: Any) -> dict[str, Any]:
     return {"sequence_number": 7, "vendor": VENDOR, "device_class": CLASS, "components": list(components), **members}
+
+
+def slots(*images: dict[str, Any]) -> dict[str, Any]:
+    return {"components": [{"id": ["a"], "image": "fw.bin"} | image for image in images]}
 
 
 def build(value: dict[str, Any]) -> bytes:
@@ -41,32 +46,57 @@ def sign(image: bytes) -> tuple[bytes, Any]:
     return result, by.public_key
 
 
-def with_sample(manifest: bytes) -> bytes:
-    """Put the draft's sample digest and size in place of those of our image."""
-    ours = made.dumps([-16, hashlib.sha256(IMAGE).digest()])
-    assert ours in manifest
-    return manifest.replace(ours, made.dumps([-16, SAMPLE_DIGEST])).replace(
-        b"\x0e" + made.dumps(len(IMAGE)), b"\x0e" + made.dumps(34768)
-    )
+def template_of(example: dict[str, Any], text: dict[Any, Any] | None) -> dict[str, Any]:
+    """Say as a template what the draft's generator was told; its images are files of the same sizes."""
+    files = {len(data): name for name, data in FILES.items()}
+    parts = [
+        {
+            "id": [f"hex:{identifier}" for identifier in part["install-id"]],
+            "image": files[part["install-size"]],
+            "invoke": part["bootable"] and "slot" not in part,  # the generator starts no image of a slot
+            **{name: part[name] for name in ("uri", "slot") if name in part},
+        }
+        for part in example["components"]
+    ]
+    value = template(*parts, sequence_number=example["manifest-sequence-number"])
+    if text is not None:
+        about = text[(b"\x00",)]
+        parts[0]["text"] = {"vendor_domain": about[3], "description": about[5]}
+        value |= {"text": {"language": "en-US", "description": text[1]}, "severable": ["install", "text"]}
+        value |= {"reference_uri": example["reference-uri"]}
+    return value
 
 
-def test_the_manifest_of_the_drafts_example_0_comes_out_byte_for_byte() -> None:
-    ours = build(template({"id": ["hex:00"], "image": "fw.bin", "invoke": True}, sequence_number=0))
-    theirs = made.decoded(made.public_vectors()["example0.txt 1"])
-    assert with_sample(made.decoded(ours)[3]) == theirs[3]
+def with_samples(envelope: bytes, example: dict[str, Any]) -> bytes:
+    """Put the digests that the example states, of which nobody has the images, in place of those of our files."""
+    for part in example["components"]:
+        (image,) = [data for data in FILES.values() if len(data) == part["install-size"]]
+        ours, theirs = hashlib.sha256(image).digest(), bytes.fromhex(part["install-digest"]["digest-bytes"])
+        assert ours in envelope
+        envelope = envelope.replace(ours, theirs)
+    return envelope
 
 
-def test_the_manifest_and_members_of_the_drafts_example_2_come_out_byte_for_byte() -> None:
-    theirs = made.decoded(made.public_vectors()["example2.txt 3"])
-    text = cbor2.loads(theirs[23])["en-US"]
-    component = {"id": ["hex:00"], "image": "fw.bin", "invoke": True}
-    component["uri"] = "http://example.com/very/long/path/to/file/file.bin"
-    component["text"] = {"vendor_domain": text[(b"\x00",)][3], "description": text[(b"\x00",)][5]}
-    value = template(component, sequence_number=2, reference_uri="https://git.io/JJYoj")
-    value |= {"text": {"language": "en-US", "description": text[1]}, "severable": ["install", "text"]}
-    ours = made.decoded(build(value))
-    assert with_sample(ours[3]) == theirs[3]
-    assert (ours[20], ours[23]) == (theirs[20], theirs[23])
+@pytest.mark.parametrize(
+    ("number", "name"),
+    [
+        (0, "example0.txt 2"),
+        (0, "suit_manifest_exp0.suit"),
+        (2, "example2.txt 3"),
+        (2, "suit_manifest_exp2.md 1"),
+        (3, "example3.txt 2"),
+        (3, "suit_manifest_exp3.suit"),
+    ],
+)
+def test_what_the_drafts_generator_was_told_makes_its_envelope_byte_for_byte(number: int, name: str) -> None:
+    """Also libcsuit's of the same examples: everything but the 64 bytes of their signature is ours."""
+    example = json.loads((vectors("suit") / "manifest-spec" / f"example{number}.json").read_text())
+    theirs = made.public_vectors()[name]
+    texts = made.decoded(theirs).get(23)
+    built = build(template_of(example, cbor2.loads(texts)["en-US"] if texts else None))
+    ours = with_samples(made.replaced(built, e2=None), example)
+    assert made.decoded(ours)[3] == made.decoded(theirs)[3]
+    assert signed_like(theirs, ours) == theirs
 
 
 @pytest.mark.parametrize(
@@ -84,6 +114,16 @@ def test_the_manifest_and_members_of_the_drafts_example_2_come_out_byte_for_byte
             dependencies=[{"envelope": "inner.suit", "integrated": True, "prefix": ["inner"]}],
         ),
         template({"id": ["app"], "image": "fw.bin", "uri": made.URI}, dependencies=[{"envelope": "inner.suit"}]),
+        template(
+            {"id": ["app"], "slot": 0, "image": "fw.bin", "uri": made.URI, "invoke": True},
+            {"id": ["app"], "slot": 1, "image": "radio.bin", "integrated": True, "invoke": True},
+        ),
+        template(
+            {"id": ["app"], "slot": 0, "image": "fw.bin", "integrated": True, "invoke": True},
+            {"id": ["app"], "slot": 1, "image": "fw.bin", "integrated": True, "invoke": True},
+            {"id": ["radio"], "image": "radio.bin", "uri": made.URI},
+            dependencies=[{"envelope": "inner.suit", "integrated": True}], severable=["install"],
+        ),
     ],
 )  # fmt: skip
 def test_what_is_built_is_signed_accepted_and_gives_no_cause_for_a_warning(
@@ -123,6 +163,13 @@ def test_names_give_the_identifiers_of_rfc_9562() -> None:
         ),
         ({"components": [{"id": ["a"], "image": "fw.bin", "text": {"version": "1"}}]}, "names no language"),
         ({"dependencies": [{"envelope": "fw.bin"}]}, "not a SUIT envelope"),
+        (slots({}, {}), "component 0 is named twice, and its images have no slots of their own"),
+        (slots({"slot": 1}, {"slot": 1}), "component 0 is named twice, and its images have no slots of their own"),
+        (slots({"slot": 0}, {}), "component 0 is named twice, and its images have no slots of their own"),
+        (slots({"slot": 0, "invoke": True}, {"slot": 1}), "is invoked from one slot and not from another"),
+        (slots({"slot": 0, "uri": "x"}, {"slot": 1}), "is fetched for one slot and not for another"),
+        (slots({"slot": 0, "text": {}}, {"slot": 1, "text": {}}), "component 0 has two texts"),
+        (slots({"slot": 0}, {"slot": 256}), "slot"),
     ],
 )
 def test_a_template_that_does_not_fit_is_refused_by_name(change: dict[str, Any], reason: str) -> None:

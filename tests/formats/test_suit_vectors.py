@@ -6,6 +6,7 @@ their signature is put into the block that we lay out, and their file comes out.
 
 import functools
 from pathlib import Path
+from typing import Any
 
 import cbor2
 import pytest
@@ -31,13 +32,13 @@ def anchor_key() -> SigningKey:
     return SigningKey(profile="vectors/firmware", public_key=made.anchor(), algorithm=Algorithm.ECDSA_P256_SHA256)
 
 
-def signed_like(image: bytes, unsigned: bytes) -> bytes:
+def signed_like(image: bytes, unsigned: bytes, **options: Any) -> bytes:
     """Lay out a block for their key, and put the signature of ``image`` into it."""
     (block,) = made.blocks_of(image)[1]
     protected, _, _, value = cbor2.loads(block).value
     numbers = {-9: "fully-specified", -7: "polymorphic"}[cbor2.loads(protected)[1]]
     signature = encode_dss_signature(int.from_bytes(value[:32]), int.from_bytes(value[32:]))
-    prepared = suit.prepare(MemorySource(unsigned), [anchor_key()], {"cose_numbers": numbers}, targets.ANY)
+    prepared = suit.prepare(MemorySource(unsigned), [anchor_key()], {"cose_numbers": numbers, **options}, targets.ANY)
     (slot,) = prepared.slots
     return b"".join(prepared.assemble({slot.name: signature}).apply(MemorySource(unsigned)))
 
@@ -74,6 +75,15 @@ def test_what_we_lay_out_around_their_signature_is_their_file_byte_for_byte(name
     digest, _ = made.blocks_of(image)
     assert signed_like(image, made.replaced(image, e2=made.dumps([digest]))) == image
     assert signed_like(image, made.replaced(image, e2=None)) == image, "also where the digest is ours"
+
+
+@pytest.mark.parametrize(
+    ("whole", "severed"),
+    [("example2.txt 3", "example2.txt 2"), ("suit_manifest_exp2.md 1", "suit_manifest_exp2A.suit")],
+)
+def test_what_we_sever_is_their_severed_file_byte_for_byte(whole: str, severed: str) -> None:
+    image = made.replaced(VECTORS[whole], e2=None)
+    assert signed_like(VECTORS[severed], image, sever=["text", "install"]) == VECTORS[severed]
 
 
 def test_their_signature_is_taken_for_no_other_manifest() -> None:

@@ -6,14 +6,14 @@ Reference: draft-ietf-suit-manifest-34, sections 7 and 8 and appendix B; trust-d
 """
 
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields
 from typing import Any
 
 from sealwright.core.errors import Code, FormatError
 from sealwright.core.images import ByteSource, MemorySource, Range, read_chunks
 from sealwright.formats import deterministic_cbor as cbor
-from sealwright.formats import suit_envelope
+from sealwright.formats import suit_envelope, suit_template
 from sealwright.formats.suit_envelope import Authentication, Digest, digest_of
 from sealwright.formats.suit_labels import (
     AUTHENTICATION,
@@ -29,8 +29,8 @@ from sealwright.formats.suit_labels import (
 from sealwright.formats.suit_template import Component, Dependency, Identifier, Template
 
 SHA256 = -16
-REPORT_ALL, REPORT_FAILURE = 15, 2
-"""Reporting policies, as the examples set them (SUIT_Rep_Policy)."""
+REPORT_ALL, REPORT_FAILURE, REPORT_SUCCESS = 15, 2, 5
+"""Reporting policies, as the examples set them (SUIT_Rep_Policy); that a slot is another one is no failure."""
 
 
 def build(template: Template, files: Mapping[str, ByteSource]) -> Iterator[bytes]:
@@ -70,31 +70,46 @@ def _members(template: Template, files: Mapping[str, ByteSource]) -> Iterator[tu
 
 
 def _common(template: Template, files: Mapping[str, ByteSource]) -> dict[int, Any]:
-    common: dict[int, Any] = {COMPONENTS: [_identifier(component.id) for component in template.components]}
+    places = suit_template.places(template)
+    common: dict[int, Any] = {COMPONENTS: [_identifier(images[0].id) for images in places]}
     for index, dependency in _dependencies(template):
         about = {} if dependency.prefix is None else {1: _identifier(dependency.prefix)}
         common.setdefault(DEPENDENCIES, {})[index] = about
     vendor, device_class = _identities(template)
+    identity = {Parameter.VENDOR_ID.value: vendor.bytes, Parameter.CLASS_ID.value: device_class.bytes}
     commands: list[Any] = []
-    for index, component in enumerate(template.components):
-        image = files[component.image]
-        digest = digest_of(image, Range(0, image.size), SHA256)
-        parameters = {
-            Parameter.VENDOR_ID.value: vendor.bytes,
-            Parameter.CLASS_ID.value: device_class.bytes,
-            Parameter.IMAGE_DIGEST.value: digest.encoded,
-            Parameter.IMAGE_SIZE.value: image.size,
-        }
-        commands += [*_select(template, index), Command.OVERRIDE_PARAMETERS.value, parameters]
+    for index, images in enumerate(places):
+        commands += [*_select(template, index), *_set(images, lambda c: _digest_and_size(files[c.image]), identity)]
         commands += [Command.VENDOR_IDENTIFIER.value, REPORT_ALL, Command.CLASS_IDENTIFIER.value, REPORT_ALL]
     common[SHARED] = cbor.encode(commands)
     return common
 
 
+def _set(
+    images: tuple[Component, ...], parameters: Callable[[Component], dict[int, Any]], first: Mapping[int, Any]
+) -> list[Any]:
+    """Set ``first`` and the parameters of the image; of several images, those for the slot that the device chose."""
+    override = Command.OVERRIDE_PARAMETERS.value
+    if images[0].slot is None:
+        return [override, {**first, **parameters(images[0])}]
+    alternatives: list[list[Any]] = []
+    for image in images:
+        is_chosen = [Command.COMPONENT_SLOT.value, REPORT_SUCCESS]
+        slot = {Parameter.COMPONENT_SLOT.value: image.slot}
+        alternatives.append([override, slot, *is_chosen, override, parameters(image)])
+    chosen = [Command.TRY_EACH.value, [cbor.encode(alternative) for alternative in alternatives]]
+    return [override, dict(first), *chosen] if first else chosen
+
+
+def _digest_and_size(image: ByteSource) -> dict[int, Any]:
+    digest = digest_of(image, Range(0, image.size), SHA256)
+    return {Parameter.IMAGE_DIGEST.value: digest.encoded, Parameter.IMAGE_SIZE.value: image.size}
+
+
 def _resolution(template: Template, files: Mapping[str, ByteSource]) -> list[Any]:
     commands: list[Any] = []
     for index, dependency in _dependencies(template):
-        uri = _source(dependency, index)
+        uri = _source(template, dependency)
         if uri is None:
             continue
         parameters = {
@@ -109,24 +124,25 @@ def _resolution(template: Template, files: Mapping[str, ByteSource]) -> list[Any
 
 def _install(template: Template, files: Mapping[str, ByteSource]) -> list[Any]:
     commands = _process(template, files)
-    for index, component in enumerate(template.components):
-        if (uri := _source(component, index)) is not None:
-            commands += [*_select(template, index), Command.OVERRIDE_PARAMETERS.value, {Parameter.URI.value: uri}]
+    for index, images in enumerate(suit_template.places(template)):
+        if _source(template, images[0]) is not None:
+            fetched = _set(images, lambda c: {Parameter.URI.value: _source(template, c)}, {})
+            commands += [*_select(template, index), *fetched]
             commands += [Command.FETCH.value, REPORT_FAILURE, Command.IMAGE_MATCH.value, REPORT_ALL]
     return commands
 
 
 def _validate(template: Template, files: Mapping[str, ByteSource]) -> list[Any]:
     commands = _process(template, files)
-    for index in range(len(template.components)):
+    for index in range(len(suit_template.places(template))):
         commands += [*_select(template, index), Command.IMAGE_MATCH.value, REPORT_ALL]
     return commands
 
 
 def _invoke(template: Template) -> list[Any]:
     commands: list[Any] = []
-    for index, component in enumerate(template.components):
-        if component.invoke:
+    for index, images in enumerate(suit_template.places(template)):
+        if images[0].invoke:
             commands += [*_select(template, index), Command.INVOKE.value, REPORT_FAILURE]
     return commands
 
@@ -142,49 +158,52 @@ def _process(template: Template, files: Mapping[str, ByteSource]) -> list[Any]:
 
 
 def _text(template: Template) -> dict[str, Any] | None:
-    said = {index: component.text for index, component in enumerate(template.components) if component.text}
+    said = {component.id: component.text for component in template.components if component.text}
     if template.text is None:
         if said:
             raise _wrong("components have texts, and the template names no language for them")
         return None
     about = {1: template.text.description, 2: template.text.update}
     entries: dict[Any, Any] = {number: words for number, words in about.items() if words is not None}
-    for index, text in said.items():
+    for identifier, text in said.items():
         words_by_number = {n: getattr(text, f.name) for n, f in enumerate(fields(text), 1)}
-        key = tuple(_identifier(template.components[index].id))
-        entries[key] = {n: words for n, words in words_by_number.items() if words is not None}
+        entries[tuple(_identifier(identifier))] = {
+            n: words for n, words in words_by_number.items() if words is not None
+        }
     return {template.text.language: entries}
 
 
 def _payloads(template: Template) -> dict[str, str]:
     """Label to file name of what is integrated."""
-    every: list[tuple[int, Component | Dependency]] = [*enumerate(template.components), *_dependencies(template)]
+    parts: tuple[Component | Dependency, ...] = (*template.components, *template.dependencies)
     return {
-        _label(index): part.image if isinstance(part, Component) else part.envelope
-        for index, part in every
+        _label(template, part): part.image if isinstance(part, Component) else part.envelope
+        for part in parts
         if part.integrated
     }
 
 
-def _source(part: Component | Dependency, index: int) -> str | None:
+def _source(template: Template, part: Component | Dependency) -> str | None:
     if part.integrated and part.uri is not None:
-        raise _wrong(f"component {index} is integrated and has a URI: it comes from one of the two")
-    return _label(index) if part.integrated else part.uri
+        raise _wrong(f"{_label(template, part)[1:]} is integrated and has a URI: it comes from one of the two")
+    return _label(template, part) if part.integrated else part.uri
 
 
-def _label(index: int) -> str:
-    return f"#component-{index}"
+def _label(template: Template, part: Component | Dependency) -> str:
+    """Return a label of its own for each image and envelope of the template."""
+    parts = (*template.components, *template.dependencies)
+    return f"#component-{next(number for number, other in enumerate(parts) if other is part)}"
 
 
 def _select(template: Template, index: int) -> list[Any]:
     """Select a component, which is not needed where there is one: a sequence begins with component 0."""
-    if len(template.components) + len(template.dependencies) == 1:
+    if len(suit_template.places(template)) + len(template.dependencies) == 1:
         return []
     return [Command.SET_COMPONENT_INDEX.value, index]
 
 
 def _dependencies(template: Template) -> Iterator[tuple[int, Dependency]]:
-    return iter(list(enumerate(template.dependencies, len(template.components))))
+    return iter(list(enumerate(template.dependencies, len(suit_template.places(template)))))
 
 
 def _identities(template: Template) -> tuple[uuid.UUID, uuid.UUID]:

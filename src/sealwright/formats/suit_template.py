@@ -1,10 +1,11 @@
 """What a SUIT envelope is built from: a template in JSON that names images, where they come from, who they are for.
 
-One shape of manifest, as in the draft's examples; no A/B slots, no encryption, no conditions on time or battery: who
-needs those writes the manifest with other tools and signs it here all the same.  ``suit_building`` makes the envelope.
+One shape of manifest, as in the draft's examples; no encryption, no conditions on time or battery: who needs those
+writes the manifest with other tools and signs it here all the same.  ``suit_building`` makes the envelope.
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, Any
@@ -41,9 +42,11 @@ class ComponentText:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Component:
-    """One image on the device."""
+    """One image on the device; several of one ``id`` are what its slots can hold."""
 
     id: Identifier
+    slot: Annotated[int, Bounds(0, 255)] | None = None
+    """Which slot of the component this image is for (A/B); the device takes the one that it writes or starts."""
     image: FileName
     """The file whose digest and size are set."""
     uri: Words | None = None
@@ -96,6 +99,32 @@ def parse(data: bytes) -> Template:
     except (ValueError, RecursionError) as e:
         raise FormatError(f"template is not JSON: {str(e)[:120]}", code=Code.INVALID_DOCUMENT) from None
     return records.load(Template, value)
+
+
+def places(template: Template) -> tuple[tuple[Component, ...], ...]:
+    """Return the components as a manifest counts them: images of one ``id`` together, ``FormatError`` if they clash."""
+    by_id: dict[Identifier, list[Component]] = {}
+    for component in template.components:
+        by_id.setdefault(component.id, []).append(component)
+    for number, images in enumerate(by_id.values()):
+        _check_slots(number, images)
+    return tuple(map(tuple, by_id.values()))
+
+
+def _check_slots(number: int, images: Sequence[Component]) -> None:
+    slots = {image.slot for image in images}
+    if len(images) > 1 and (None in slots or len(slots) < len(images)):
+        raise _clash(number, "is named twice, and its images have no slots of their own")
+    if len({image.invoke for image in images}) > 1:
+        raise _clash(number, "is invoked from one slot and not from another")
+    if len({image.integrated or image.uri is not None for image in images}) > 1:
+        raise _clash(number, "is fetched for one slot and not for another")
+    if sum(image.text is not None for image in images) > 1:
+        raise _clash(number, "has two texts: a text is about the component, not about a slot")
+
+
+def _clash(number: int, reason: str) -> FormatError:
+    return FormatError(f"component {number} {reason}", code=Code.INVALID_DOCUMENT)
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
