@@ -202,19 +202,16 @@ def _check_slots(request: Request) -> None:
 
 
 def _check_after(request: Request) -> None:
-    """A signature over a signature: of one earlier slot of the same artifact and key that is over none itself."""
+    """A signature may be over one of an earlier slot of its artifact and key, itself over none, once."""
     free: set[tuple[str, str, str]] = set()
     for slot in request.slots:
+        place = slot.artifact, slot.after or slot.slot, slot.key_profile
         if slot.after is None:
-            free.add((slot.artifact, slot.slot, slot.key_profile))
-        elif (before := (slot.artifact, slot.after, slot.key_profile)) in free:
-            free.remove(before)
+            free.add(place)
+        elif place in free:
+            free.remove(place)
         else:
-            raise RefusedError(
-                f"slot {slot.slot} comes after {slot.after}, which is no earlier slot of its artifact and key, "
-                "comes after one itself, or has another one after it",
-                code=Code.SLOT_INVALID,
-            )
+            raise RefusedError(f"slot {slot.slot} cannot sign a signature of {slot.after}", code=Code.SLOT_INVALID)
 
 
 def check_times(request: Request) -> None:
@@ -253,11 +250,8 @@ def rules_of(request: Request, standing: Standing) -> tuple[Scope, tuple[KeyProf
     _check_slots(request)
     formats = {artifact.name: artifact.image_format for artifact in request.artifacts}
     profiles = tuple(_profile_of(slot, formats[slot.artifact], scope, standing) for slot in request.slots)
-    for slot, profile in zip(request.slots, profiles, strict=True):
-        if slot.after is not None and profile.algorithm is not Algorithm.ED25519:
-            raise RefusedError(
-                f"slot {slot.slot} signs a signature, which only {Algorithm.ED25519} keys do", code=Code.SLOT_INVALID
-            )
+    if any(s.after and p.algorithm is not Algorithm.ED25519 for s, p in zip(request.slots, profiles, strict=True)):
+        raise RefusedError(f"only a key of {Algorithm.ED25519} signs a signature", code=Code.SLOT_INVALID)
     key_sets.check_request(scope, request)
     return scope, profiles, rules_digest(scope, profiles, standing)
 

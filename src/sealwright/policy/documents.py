@@ -357,7 +357,9 @@ class RequestSlot:
     slot: Id
     key_profile: Id
     digest: Annotated[str, Pattern("([0-9a-f]{64}|[0-9a-f]{96}|[0-9a-f]{128})")]
-    """Of the message, with the algorithm's hash."""
+    """Of the message, with the algorithm's hash; with ``after`` of what follows that slot's signature in it."""
+    after: Id | None = None
+    """The slot, an earlier one of the same artifact and key, whose signature the message begins with."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
