@@ -5,7 +5,7 @@ intent; signatures wait here until the outcome is in the log and nothing has tak
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -33,9 +33,14 @@ from sealwright.signer.canary import ActiveKey
 from sealwright.signer.follower import Follower
 from sealwright.signer.ports import Entropy, Partition, SigningTask
 from sealwright.signer.protocol import Refusal, Released, Round, RoundResult, Signed, SignOrder
-from sealwright.signer.shifts import Shift
+from sealwright.signer.shifts import Shifts
 
 MAX_PENDING = 20_000
+_SIGNATURE_BYTES = 64
+"""Of Ed25519: ``authorise`` lets no other signature be signed."""
+_Work = SigningTask | bytes | SealwrightError
+"""What a slot asks for, or what became of it."""
+_Results = Mapping[str, Iterator[bytes | SealwrightError]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,8 +170,8 @@ class Engine:
 
     def _sign_all(self, orders: Sequence[SignOrder]) -> tuple[Signed, ...]:
         """Authorise every order, and have each partition sign what is authorised meanwhile."""
-        decided: list[tuple[SignOrder, tuple[Approved, int, list[SigningTask | bytes]] | SealwrightError]] = []
-        shifts: dict[str, Shift] = {}
+        decided: list[tuple[SignOrder, tuple[Approved, int, list[_Work]] | SealwrightError]] = []
+        first, second = Shifts(self._partitions), Shifts(self._partitions)
         self._blocks.begin_round()
         for order in orders:
             try:
@@ -179,14 +184,14 @@ class Engine:
                 continue
             self._remember_used(order.intent_index)
             decided.append((order, (approved, now, tasks)))
-            for profile, task in zip(approved.profiles, tasks, strict=True):
-                if isinstance(task, bytes):
-                    continue
-                name = profile.partition
-                if name not in shifts:
-                    shifts[name] = Shift(self._partitions.get(name), name)
-                shifts[name].add(task)
-        results = {name: shift.results() for name, shift in shifts.items()}
+            for slot, profile, task in zip(approved.request.slots, approved.profiles, tasks, strict=True):
+                if isinstance(task, SigningTask) and slot.after is None:
+                    first.add(profile.partition, task)
+        results = first.results()
+        for _, what in decided:
+            if not isinstance(what, SealwrightError):
+                self._begin_second(what[0], what[2], results, second)
+        results = second.results()
         answers = []
         for order, what in decided:
             if isinstance(what, SealwrightError):
@@ -194,15 +199,32 @@ class Engine:
             else:
                 approved, now, tasks = what
                 made = [
-                    task
-                    if isinstance(task, bytes)
-                    else self._blocks.used(approved.request_digest, task, next(results[profile.partition]))
+                    next(results[profile.partition]) if isinstance(task, SigningTask) else task
                     for profile, task in zip(approved.profiles, tasks, strict=True)
                 ]
                 answers.append(self._outcome(order, approved, made, now))
         return tuple(answers)
 
-    def _numbered(self, approved: Approved, tasks: list[SigningTask]) -> list[SigningTask | bytes]:
+    def _begin_second(self, approved: Approved, tasks: list[_Work], results: _Results, second: Shifts) -> None:
+        """Put what was made in the place of its task, and before the tails of the slots that come after it.
+
+        A slot comes after an earlier one, which ``authorise`` holds; where that failed, it fails with the same reason.
+        """
+        made: dict[tuple[str, str], _Work] = {}
+        for at, (slot, profile) in enumerate(zip(approved.request.slots, approved.profiles, strict=True)):
+            task = tasks[at]
+            if slot.after is None:
+                if isinstance(task, SigningTask):
+                    tasks[at] = self._blocks.used(approved.request_digest, task, next(results[profile.partition]))
+                made[slot.artifact, slot.slot] = tasks[at]
+            elif isinstance(task, SigningTask):
+                before = made[slot.artifact, slot.after]
+                if isinstance(before, bytes):
+                    before = replace(task, payload=before + task.payload)
+                    second.add(profile.partition, before)
+                tasks[at] = before
+
+    def _numbered(self, approved: Approved, tasks: list[SigningTask]) -> list[_Work]:
         """Give the tasks of stateful keys the blocks of this session; what they signed before stands as made then."""
         if not any(task.algorithm.is_stateful for task in tasks):
             return [*tasks]
@@ -336,7 +358,8 @@ def _tasks(approved: Approved, messages: Sequence[bytes]) -> list[SigningTask]:
         payload = bytes.fromhex(slot.digest)
         if profile.signs == "message":
             message = next(given, None)
-            if message is None or len(message) > MAX_WHOLE_MESSAGE_BYTES:
+            before = 0 if slot.after is None else _SIGNATURE_BYTES
+            if message is None or before + len(message) > MAX_WHOLE_MESSAGE_BYTES:
                 raise RefusedError(f"the message of slot {slot.slot} is missing", code=Code.SLOT_INVALID)
             if hashlib.new(profile.algorithm.hash_name, message).digest() != payload:
                 raise RefusedError(f"the message of slot {slot.slot} is another one", code=Code.SLOT_INVALID)

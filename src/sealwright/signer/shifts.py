@@ -3,7 +3,7 @@
 A signature that does not verify never leaves: a fault, a wrong slot or a lying token.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from sealwright.core.errors import Code, RefusedError, SealwrightError, VerificationError
@@ -47,6 +47,24 @@ class Shift:
             return self._partition.sign(tasks)
         except SealwrightError as e:
             return [e] * len(tasks)
+
+
+class Shifts:
+    """The work of all partitions in one round, or in the second half of it."""
+
+    def __init__(self, partitions: Mapping[str, Partition]) -> None:
+        self._partitions = partitions
+        self._shifts: dict[str, Shift] = {}
+
+    def add(self, name: str, task: SigningTask) -> None:
+        """Take one task of a partition."""
+        if name not in self._shifts:
+            self._shifts[name] = Shift(self._partitions.get(name), name)
+        self._shifts[name].add(task)
+
+    def results(self) -> dict[str, Iterator[bytes | SealwrightError]]:
+        """Return the results of each partition, in the order of its tasks."""
+        return {name: shift.results() for name, shift in self._shifts.items()}
 
 
 def _verified(task: SigningTask, result: bytes | SealwrightError) -> bytes | SealwrightError:
