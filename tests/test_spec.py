@@ -42,7 +42,7 @@ def defined_in(module: ModuleType, kind: Any) -> list[type[Any]]:
     return [value for value in found if value.__module__ == module.__name__]
 
 
-RECORDS = [record for module in MODULES for record in defined_in(module, dataclasses.is_dataclass)]
+RECORDS = [r for m in MODULES for r in defined_in(m, dataclasses.is_dataclass) if not r.__subclasses__()]
 CHOICES = [c for m in (*MODULES, keys) for c in defined_in(m, lambda value: issubclass(value, StrEnum))]
 
 

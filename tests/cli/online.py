@@ -65,6 +65,13 @@ class Terminal:
         assert said.code == 0, said
         return said
 
+    def connected(self, *people: str) -> "Terminal":
+        """Connect those who are not connected yet; return the terminal."""
+        for person in people:
+            if not (self.live.folder / f"config-{person}").exists():
+                self.connect(person)
+        return self
+
     def connect(self, person: str) -> Said:
         """Connect one of the installation's people."""
         return self.good(

@@ -36,11 +36,7 @@ def live(tmp_path_factory):
 
 @pytest.fixture
 def terminal(live, capsys, monkeypatch):
-    terminal = Terminal(live, capsys, monkeypatch)
-    for person in ("root-a", *PEOPLE):
-        if not (live.folder / f"config-{person}").exists():
-            terminal.connect(person)
-    return terminal
+    return Terminal(live, capsys, monkeypatch).connected("root-a", *PEOPLE)
 
 
 @pytest.fixture

@@ -60,27 +60,7 @@ def assemble(
     patch = prepared.prepared.assemble(
         {slot.slot: signature for slot, signature in zip(prepared.slots, signatures, strict=True)}
     )
-    return Evidence(
-        type="evidence",
-        format=1,
-        instance=dossier.instance,
-        roots=dossier.roots,
-        policy=dossier.policy,
-        sections=dossier.sections,
-        request=dossier.request,
-        votes=dossier.votes,
-        reports=dossier.reports,
-        intent=dossier.intent,
-        outcome=dossier.outcome,
-        outcome_index=dossier.outcome_index,
-        outcome_proof=dossier.outcome_proof,
-        followed=dossier.followed,
-        checkpoint=dossier.checkpoint,
-        artifact=name,
-        signatures=signatures,
-        messages=prepared.messages,
-        patch=patch,
-    )
+    return dossier.evidence(name, signatures, prepared.messages, patch)
 
 
 def key_profiles(dossier: Dossier | Evidence) -> dict[str, KeyProfile]:

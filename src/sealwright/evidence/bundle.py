@@ -4,7 +4,7 @@ Evidence is everything an outsider needs to check one artifact's signatures with
 outsider must know beforehand.  Specification: ``docs/spec/evidence.md`` and ``docs/spec/trust-file.md``.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Annotated, Literal
 
 from sealwright.core.envelopes import SignedDocument
@@ -50,10 +50,9 @@ class LoggedEntry:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Evidence:
-    """The proof of one artifact's signatures (public profile: ids and digests, no names)."""
+class SignedRequest:
+    """One request that was signed: who approved it, under which rules, and where the log says so."""
 
-    type: Literal["evidence"]
     format: Literal[1]
     instance: Digest
     roots: Annotated[tuple[LoggedDocument, ...], Bounds(1, MAX_ROOTS)]
@@ -71,39 +70,41 @@ class Evidence:
     followed: Proof
     """Consistency proof from the log the signer had followed (size and root in the outcome) to the checkpoint."""
     checkpoint: Annotated[bytes, Bounds(1, 65536)]
-    artifact: FileName
     signatures: Annotated[tuple[Annotated[bytes, Bounds(1, 65536)], ...], Bounds(1, 200)]
-    """Canonical signatures of the artifact's slots, in the request's order."""
+    """Canonical signatures of the slots, in the request's order."""
     messages: Annotated[tuple[Annotated[bytes, Bounds(0, 65536)], ...], Bounds(0, 200)]
-    """Whole messages of the artifact's slots whose key signs messages, in order."""
+    """Whole messages of the slots whose key signs messages, in order."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence(SignedRequest):
+    """The proof of one artifact's signatures (public profile: ids and digests, no names).
+
+    ``signatures`` and ``messages`` are those of its slots.
+    """
+
+    type: Literal["evidence"]
+    artifact: FileName
     patch: Patch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Dossier:
+class Dossier(SignedRequest):
     """What a server knows of a signed request: evidence for each of its artifacts, but for the patch.
 
-    ``signatures`` and ``messages`` are those of the whole request, in its order.  The client, which has the image,
-    makes one ``Evidence`` an artifact of it.
+    ``signatures`` and ``messages`` are those of the whole request.  The client, which has the image, makes one
+    ``Evidence`` an artifact of it.
     """
 
     type: Literal["dossier"]
-    format: Literal[1]
-    instance: Digest
-    roots: Annotated[tuple[LoggedDocument, ...], Bounds(1, MAX_ROOTS)]
-    policy: LoggedDocument
-    sections: Annotated[tuple[ProvenSection, ...], Bounds(1, 512)]
-    request: SignedDocument
-    votes: Annotated[tuple[SignedDocument, ...], Bounds(0, 64)]
-    reports: Annotated[tuple[SignedDocument, ...], Bounds(0, 256)]
-    intent: LoggedEntry
-    outcome: SignedDocument
-    outcome_index: Count
-    outcome_proof: Proof
-    followed: Proof
-    checkpoint: Annotated[bytes, Bounds(1, 65536)]
-    signatures: Annotated[tuple[Annotated[bytes, Bounds(1, 65536)], ...], Bounds(1, 200)]
-    messages: Annotated[tuple[Annotated[bytes, Bounds(0, 65536)], ...], Bounds(0, 200)]
+
+    def evidence(
+        self, artifact: str, signatures: tuple[bytes, ...], messages: tuple[bytes, ...], patch: Patch
+    ) -> Evidence:
+        """Return the evidence of one artifact, with what of this belongs to it."""
+        shared = {f.name: getattr(self, f.name) for f in fields(SignedRequest)}
+        shared |= {"signatures": signatures, "messages": messages}
+        return Evidence(**shared, type="evidence", artifact=artifact, patch=patch)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
