@@ -67,6 +67,6 @@ def test_against_the_release_before_it_tells_what_changed(template: Path, capsys
     assert main(["inspect", str(new), "--against", str(old), "--json"]) == 0
     changes = {c["label"]: (c["before"], c["after"]) for c in json.loads(capsys.readouterr().out)["against"]["changes"]}
     assert changes["Sequence number"] == ("7", "8")
-    assert changes["shared-sequence 1 image-size"] == ("8000 bytes", "14 bytes")
+    assert changes["shared-sequence 1 image-size"] == ("34768 bytes", "14 bytes")
     assert changes["invoke 1"] == ("directive invoke (reporting 2)", None)
     assert "shared-sequence 1 vendor-id" not in changes

@@ -63,6 +63,8 @@ def test_every_public_envelope_is_parsed_verified_and_encoded_to_the_same_bytes(
     if kinds == ["COSE_Sign1"]:
         assert suit.verify(source, Trust(keys=(anchor,)), {}).keys == (anchor,)
         assert suit_node.verify(tmp_path, image, anchor)["accepted"]
+        with pytest.raises(VerificationError, match="signature does not verify with a trusted key"):
+            suit.verify(source, signer(Algorithm.ECDSA_P256_SHA256, "stranger").trust, {})
     else:
         assert kinds in ([], ["COSE_Mac0"])
         with pytest.raises(VerificationError, match="no authentication block"):
