@@ -1,22 +1,25 @@
 """Published answers, run through the verification that the product uses: NIST ACVP and Wycheproof.
 
 The ACVP files exercise the internal interface (no domain byte, no context).  For ML-DSA that is reached through mu; for
-SLH-DSA the library has no such door, so of its files only the keys are used (``docs/algorithms.md``).
+SLH-DSA the library has no such door, so of its files the keys are used, and the signatures by the program that judges ours
+(``docs/algorithms.md``).
 """
 
 import hashlib
 import json
 from collections.abc import Iterator
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pytest
-from asn1crypto.pem import unarmor
+from asn1crypto.pem import armor, unarmor
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import mldsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from dilithium_py.ml_dsa import ML_DSA_44, ML_DSA_65, ML_DSA_87
 from tests.conftest import vectors
+from tests.verifiers import openssl35
 
 from sealwright.core.errors import FormatError, SealwrightError, VerificationError
 from sealwright.core.keys import Algorithm, Family, PublicKey, SlhDsaPublicKey
@@ -161,6 +164,22 @@ def test_nist_slh_dsa_keys_have_their_public_halves_and_sign() -> None:
             broken = SlhDsaPrivateKey(algorithm, key.raw[:-1] + bytes([key.raw[-1] ^ 1]))
             assert not accepts(private_keys.public_half(broken), algorithm, b"m", broken.sign(b"m"))
     assert len(signed) == 4
+
+
+def test_nist_agrees_with_the_judge_of_our_slh_dsa_signatures(tmp_path: Path) -> None:
+    public, message, signature = (tmp_path / name for name in ("public.pem", "message", "signature"))
+    seen = set()
+    for group, case in cases("acvp-slh-dsa-sigver"):
+        key = SlhDsaPrivateKey(Algorithm(group["parameterSet"].lower()), bytes.fromhex(case["sk"]))
+        public.write_bytes(armor("PUBLIC KEY", private_keys.public_half(key).spki_der))
+        message.write_bytes(bytes.fromhex(case["message"]))
+        signature.write_bytes(bytes.fromhex(case["signature"]))
+        judged = openssl35.verify(public, message, signature, "-pkeyopt", "message-encoding:0")
+        assert judged.returncode == (not case["testPassed"]), case["reason"]
+        assert f"Signature Verifi{'ed Successfully' if case['testPassed'] else 'cation Failure'}" in judged.stdout
+        assert openssl35.verify(public, message, signature).returncode != 0, "the external interface wraps the message"
+        seen.add((group["parameterSet"], case["testPassed"]))
+    assert len(seen) == 2 * 5
 
 
 @pytest.mark.parametrize("algorithm", [a for a in Algorithm if a.family is Family.SLH_DSA])

@@ -29,10 +29,10 @@ def cms_sign(content: Path, key: Path, certificate: Path, out: Path) -> None:
     assert made.returncode == 0, made.stderr
 
 
-def verify(public_key: Path, message: Path, signature: Path) -> subprocess.CompletedProcess[str]:
+def verify(public_key: Path, message: Path, signature: Path, *more: str) -> subprocess.CompletedProcess[str]:
     """Verify a bare signature over a message."""
     options = ("-pubin", "-inkey", public_key, "-rawin", "-in", message, "-sigfile", signature)
-    return run("pkeyutl", "-verify", *options)
+    return run("pkeyutl", "-verify", *options, *more)
 
 
 def sign(private_key: Path, message: Path, out: Path) -> None:
