@@ -1,7 +1,7 @@
 """Published answers, run through the verification that the product uses: NIST ACVP and Wycheproof.
 
 The ACVP files exercise the internal interface (no domain byte, no context).  For ML-DSA that is reached through mu; for
-SLH-DSA the library has no such door, so of its files the keys are used, and the signatures by the program that judges ours
+SLH-DSA the library has no such door, so of its files the keys are used, and the signatures to judge the judge of ours
 (``docs/algorithms.md``).
 """
 
