@@ -292,6 +292,8 @@ def test_an_exchanged_key_or_certificate_is_refused_before_any_signature_is_look
         ({"grade": "hardware-claimed", "module": module().replace("EAL4+", "3")}, "does not match EAL"),
         ({"grade": "hardware-claimed", "module": module().replace("FIPS 140-3", "FIPS 140-4")}, "expected one of"),
         ({"module": '\nsurprise = "x"\n'}, "unknown members"),
+        ({"partition": "router-test"}, "lie in router-production or router-production-…, not in router-test"),
+        ({"partition": "router-production-"}, "lie in router-production or router-production-…"),
         ({"id": "a\u202eb"}, "forbidden character U+202E"),
     ],
 )

@@ -46,7 +46,7 @@ def script(people: dict[str, Path], keys: str, **changes: Any) -> str:
     return (
         f'# The first keys of the line.\nformat = 1\nid = "{said["id"]}"\nreason = "First keys of the line"\n'
         f'product = "{said["product"]}"\nenvironment = "{said["environment"]}"\n'
-        f'partition = "{said["product"]}-{said["environment"]}"\n'
+        f'partition = "{said.get("partition", said["product"] + "-" + said["environment"])}"\n'
         f'grade = "{said["grade"]}"\nsignatures = {said["signatures"]}\n{present}{keys}{said["module"]}'
         f"{said['attestation']}"
     )

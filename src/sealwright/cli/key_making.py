@@ -14,7 +14,7 @@ from sealwright.cli.output import note, show
 from sealwright.client import administration, earlier, stateful
 from sealwright.client.files import read_small
 from sealwright.client.ids import check_id
-from sealwright.client.new_keys import check_format, check_new, check_public_key
+from sealwright.client.new_keys import apart, check_format, check_new, check_public_key
 from sealwright.core.keys import Algorithm, PublicKey
 from sealwright.formats import FORMATS
 from sealwright.policy.documents import KeyGrade, KeyProfile, Purpose
@@ -24,6 +24,10 @@ FormatName = Annotated[
     typer.Option("--format", help=f"the one image format the key signs, needed in production: {', '.join(FORMATS)}"),
 ]
 ExactAlgorithm = Annotated[Algorithm, typer.Option("--algorithm", help="one exact algorithm")]
+Partition = Annotated[
+    str,
+    typer.Option(help="of a second provider, as router-production-second; else the one of its product and environment"),
+]
 ForPurpose = Annotated[Purpose, typer.Option("--purpose", help="what the key is for")]
 MAX_KEY_FILE_BYTES = 1 << 20
 RSA_BITS = 3072
@@ -39,6 +43,7 @@ def create(
     parameters: Annotated[
         str, typer.Option(help="of an hss-lms key: hash, its bytes, height and width, as sha256-n24-h10-w8")
     ] = "",
+    partition: Partition = "",
     keystore: Annotated[str, typer.Option(help="URI of a token for a new partition; else as the instance says")] = "",
     secret: Annotated[str, typer.Option(help="where the token's PIN comes from: file:PATH, credential:NAME")] = "",
     existing: Annotated[
@@ -64,19 +69,18 @@ def create(
         image_format=image_format or None,
         purpose=purpose,
         parameters=parameters,
+        named_partition=partition,
     )
     ceremony.check_order(order)
     settings = configuration.load(instance)
-    grade = ceremony.grade_of_new_keys(settings, profile, uri=keystore)
+    grade = ceremony.grade_of_new_keys(settings, order.partition, uri=keystore)
     with administration.editing() as desk:
         check_new(ceremony.wanted(order, grade), desk.draft, desk.in_force.revocations)
         if existing:
             _add(desk, existing_keys.find(desk, settings, order, existing), json=json)
             return
         earlier.fetch(desk).check_name(profile)
-        settings = partitions.ensure_partition(
-            settings, partitions.partition_name(profile), uri=keystore, secret=secret
-        )
+        settings = partitions.ensure_partition(settings, order.partition, uri=keystore, secret=secret)
         _add(desk, ceremony.create_key(settings, order), json=json)
 
 
@@ -89,6 +93,7 @@ def import_key(
     passphrase: Annotated[str, typer.Option(help="where the file's passphrase comes from: file:PATH, fd:N")] = "",
     certificate: Annotated[list[Path] | None, typer.Option(help="certificate of the key first, then its chain")] = None,
     purpose: ForPurpose = Purpose.FIRMWARE,
+    partition: Partition = "",
     json: Json = False,
 ) -> None:
     """Take in an existing key, such as the one burnt into fielded devices; it stays graded software."""
@@ -109,13 +114,15 @@ def import_key(
         size_bits=public.size_bits,
         image_format=image_format or None,
         purpose=purpose,
+        named_partition=partition,
     )
+    partitions.check_partition(order.partition, profile)
     settings = configuration.load(instance)
     with administration.editing() as desk:
         check_public_key(public, algorithm, desk.draft.all(KeyProfile))
         check_new(ceremony.wanted(order, KeyGrade.SOFTWARE), desk.draft, desk.in_force.revocations)
         earlier.fetch(desk).check_name(profile, public.fingerprint)
-        settings = partitions.ensure_partition(settings, partitions.partition_name(profile))
+        settings = partitions.ensure_partition(settings, order.partition)
         _add(desk, ceremony.import_key(settings, order, private, chain), json=json)
 
 
@@ -134,4 +141,6 @@ def _add(desk: administration.Desk, profile: KeyProfile, *, json: bool) -> None:
         if label := stateful.label_of(profile):
             note(label)
     desk.draft.put(profile)
+    if (still := apart(profile, desk.draft)) and not json:
+        note(still)
     keep(desk, ("key-profile", profile.id), json=json)

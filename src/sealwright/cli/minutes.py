@@ -13,6 +13,7 @@ from sealwright.cli.output import UsageError, iso, note, show, show_json, show_t
 from sealwright.cli.typed import noun
 from sealwright.client import administration
 from sealwright.client import minutes as paper
+from sealwright.client.new_keys import apart
 from sealwright.client.settings import TRUST, load_trust
 from sealwright.core.envelopes import SignedDocument
 from sealwright.core.keys import PublicKey
@@ -98,6 +99,8 @@ def adopt(file: File, json: Json = False) -> None:
     with administration.editing() as desk:
         verified = verify_minutes(paper.load(file), desk.settings.trust.instance)
         profiles = paper.adopt(desk, verified.checked)
+        if (still := apart(profiles[0], desk.draft)) and not json:
+            note(still)
         keep(desk, *(("key-profile", profile.id) for profile in profiles), json=json)
 
 

@@ -15,6 +15,7 @@ from sealwright.core.keys import Algorithm, PublicKey
 from sealwright.formats import FORMATS
 from sealwright.formats.targets import TARGETS
 from sealwright.policy.documents import Environment, KeyGrade, KeyProfile, Scope
+from sealwright.policy.minutes import partition_of
 
 _refused = partial(RefusedError, code=Code.POLICY_INVALID)
 
@@ -26,6 +27,7 @@ class WantedKey:
     profile: str
     product: str
     environment: Environment
+    partition: str
     algorithm: Algorithm
     size_bits: int
     image_format: str | None
@@ -43,6 +45,7 @@ def wanted(profile: KeyProfile) -> WantedKey:
         profile=profile.id,
         product=profile.product,
         environment=profile.environment,
+        partition=profile.partition,
         algorithm=profile.algorithm,
         size_bits=PublicKey(profile.public_key).size_bits,
         image_format=profile.image_format,
@@ -71,12 +74,26 @@ def check_usable(key: WantedKey, draft: Draft, revocations: Revocations) -> None
     if key.image_format is None and key.environment is Environment.PRODUCTION:
         raise _refused(f"key {key.profile} names no format", hint="in production a key signs one format: --format")
     _check_target(key)
+    _check_partition(key, draft)
     if key.grade not in scope.key_grades:
         raise _refused(
             f"key {key.profile} is graded {key.grade}, {scope.id} takes {', '.join(scope.key_grades)}",
             hint=f"`sealwright product change {key.product} --environment {key.environment} --key-grade …` "
             "lets more grades in, or keep the key in a token",
         )
+
+
+def apart(profile: KeyProfile, draft: Draft) -> str:
+    """Return what is still to do for a key that lies apart from the others of its scope; empty where nothing is."""
+    scope_id = f"{profile.product}/{profile.environment}"
+    scope = draft.get(Scope, scope_id)
+    partitions = {key.partition for key in draft.all(KeyProfile) if f"{key.product}/{key.environment}" == scope_id}
+    if len(partitions) < 2 or (scope is not None and scope.key_sets):
+        return ""
+    return (
+        f"keys of {scope_id} now lie in {' and '.join(sorted(partitions))}, which only a key set may span: "
+        f"`sealwright product key-set {profile.product} SET --environment {profile.environment} --member …`"
+    )
 
 
 def revoked_name(what: str, taken: Taken) -> RefusedError:
@@ -105,6 +122,18 @@ def check_public_key(public_key: PublicKey, algorithm: Algorithm, profiles: Iter
             raise RefusedError(
                 f"this is the key {profile.id} already", code=Code.CONFLICT, hint="a key has one profile, for one use"
             )
+
+
+def _check_partition(key: WantedKey, draft: Draft) -> None:
+    """One partition holds keys of one scope; that of another scope is its own, also while it has no key."""
+    homes = {scope.id: partition_of(scope.product, scope.environment) for scope in draft.all(Scope)}
+    taken = [scope for scope, home in homes.items() if home == key.partition]
+    taken += [f"{k.product}/{k.environment}" for k in draft.all(KeyProfile) if k.partition == key.partition]
+    if others := sorted(set(taken) - {key.scope}):
+        raise _refused(
+            f"partition {key.partition} is that of {others[0]}",
+            hint="a partition holds keys of one scope: name another",
+        )
 
 
 def _no_scope(key: WantedKey, scopes: list[Scope]) -> RefusedError:

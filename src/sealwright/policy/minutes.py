@@ -214,6 +214,18 @@ class Minutes:
     ended: Time
 
 
+def partition_of(product: str, environment: str) -> str:
+    """Return the partition that holds the keys of a product in an environment, unless somebody named another."""
+    return f"{product}-{environment}"
+
+
+def is_partition_of(partition: str, product: str, environment: str) -> bool:
+    """Whether keys of a product in an environment may lie there: in its usual partition, or in a further one."""
+    usual = partition_of(product, environment)
+    further = partition.removeprefix(f"{usual}-")
+    return partition == usual or (further not in (partition, "") and "/" not in further)
+
+
 def parse_script(data: bytes) -> Script:
     """Read a script; ``FormatError`` for one that is broken or contradicts itself."""
     if len(data) > MAX_SCRIPT_BYTES:
@@ -234,9 +246,10 @@ def parse_script(data: bytes) -> Script:
 
 
 def _check(script: Script) -> None:
-    if script.partition != f"{script.product}-{script.environment}":
+    if not is_partition_of(script.partition, script.product, script.environment):
+        usual = partition_of(script.product, script.environment)
         raise _invalid(f"partition: keys of {script.product} in {script.environment} lie in "
-                       f"{script.product}-{script.environment}, not in {script.partition}")  # fmt: skip
+                       f"{usual} or {usual}-…, not in {script.partition}")  # fmt: skip
     people = [p.person for p in script.participants]
     fingerprints = [fingerprint(a) for signer in script.signers for a in signer.authenticators]
     for what, values in (("person", people), ("key", fingerprints), ("key to make", [k.name for k in script.keys])):

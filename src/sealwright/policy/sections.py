@@ -210,4 +210,7 @@ def _check_key_profiles(sections: Sections, owners: Mapping[bytes, str]) -> None
     homes = Counter(partitions.values())
     alone = {scope.id for scope in sections.all(Scope) if not scope.key_sets}
     if any(homes[scope_id] > 1 for scope_id in alone):  # a key set may span two providers
-        raise _refused("keys of one product and environment lie in more than one partition")
+        raise _refused(
+            "keys of one product and environment lie in more than one partition",
+            hint="only where a key set signs: `sealwright product key-set`",
+        )

@@ -16,7 +16,7 @@ from sealwright.keystores.opening import FILES
 from sealwright.keystores.private_keys import PrivateKey, check_importable
 from sealwright.policy.documents import Environment, KeyGrade, KeyProfile, Purpose, State
 from sealwright.wiring.configuration import Configuration
-from sealwright.wiring.partitions import opened, partition_name, split_profile
+from sealwright.wiring.partitions import check_partition, opened, partition_name, split_profile
 
 CERTIFICATE_DAYS = 3650
 MAX_COMMON_NAME = 64  # RFC 5280, appendix A.1, ub-common-name
@@ -34,11 +34,18 @@ class KeyOrder:
     purpose: Purpose = Purpose.FIRMWARE
     parameters: str = ""
     """Of an HSS/LMS key, as ``sha256-n24-h10-w8``; empty for the default."""
+    named_partition: str = ""
+    """Where it shall lie, of a second provider; empty for the usual partition of its product and environment."""
+
+    @property
+    def partition(self) -> str:
+        """Where it lies."""
+        return self.named_partition or partition_name(self.profile)
 
 
 def create_key(configuration: Configuration, order: KeyOrder) -> KeyProfile:
     """Make a key in its partition and return its profile for the policy."""
-    with opened(configuration, partition_name(order.profile)) as ceremony:
+    with opened(configuration, order.partition) as ceremony:
         for listed in ceremony.list_keys():
             if listed.label == order.profile:
                 raise RefusedError(
@@ -53,15 +60,15 @@ def create_key(configuration: Configuration, order: KeyOrder) -> KeyProfile:
     return _profile(order, created, "generated")
 
 
-def fingerprints(configuration: Configuration, profile: str) -> tuple[str, ...]:
-    """Return the fingerprints of all keys in the partition of a profile's product and environment."""
-    with opened(configuration, partition_name(profile)) as ceremony:
+def fingerprints(configuration: Configuration, partition: str) -> tuple[str, ...]:
+    """Return the fingerprints of all keys in a partition."""
+    with opened(configuration, partition) as ceremony:
         return tuple(listed.public_key.fingerprint for listed in ceremony.list_keys())
 
 
 def take_up_key(configuration: Configuration, order: KeyOrder, fingerprint: str) -> KeyProfile:
     """Return the profile of a key that ``create_key`` made under this name and that no policy ever named."""
-    with opened(configuration, partition_name(order.profile)) as ceremony:
+    with opened(configuration, order.partition) as ceremony:
         labels = [listed.label for listed in ceremony.list_keys() if listed.public_key.fingerprint == fingerprint]
         if labels != [order.profile]:
             raise RefusedError(
@@ -81,7 +88,7 @@ def import_key(
     The same key again is no second one: its partition keeps it, also when the draft that named it was discarded.
     """
     public, ordered = check_importable(key, certificates)
-    with opened(configuration, partition_name(order.profile)) as ceremony:
+    with opened(configuration, order.partition) as ceremony:
         if any(listed.public_key == public for listed in ceremony.list_keys()):
             created = CreatedKey(label=order.profile, public_key=public, grade=Grade.SOFTWARE, certificates=ordered)
         else:
@@ -91,7 +98,7 @@ def import_key(
 
 def check_order(order: KeyOrder) -> None:
     """Raise ``ConfigurationError`` for an order that no keystore could carry out, before anything is made for it."""
-    split_profile(order.profile)
+    check_partition(order.partition, order.profile)
     check_size(order.algorithm, order.size_bits)
     if order.algorithm.is_stateful:
         check_parameters(order.parameters)
@@ -101,11 +108,10 @@ def check_order(order: KeyOrder) -> None:
         )
 
 
-def grade_of_new_keys(configuration: Configuration, profile: str, *, uri: str = "") -> KeyGrade:
-    """Return the grade that a key made under this name will have; the token's own word is read when it is made."""
-    name = partition_name(profile)
-    known = configuration.partitions.get(name)
-    place = known.uri if known else uri or configuration.keystore.partition(name).uri
+def grade_of_new_keys(configuration: Configuration, partition: str, *, uri: str = "") -> KeyGrade:
+    """Return the grade that a key made in a partition will have; the token's own word is read when it is made."""
+    known = configuration.partitions.get(partition)
+    place = known.uri if known else uri or configuration.keystore.partition(partition).uri
     return KeyGrade.SOFTWARE if place.startswith(FILES) else KeyGrade.HARDWARE_CLAIMED
 
 
@@ -116,6 +122,7 @@ def wanted(order: KeyOrder, grade: KeyGrade) -> WantedKey:
         profile=order.profile,
         product=product,
         environment=Environment(environment),
+        partition=order.partition,
         algorithm=order.algorithm,
         size_bits=order.size_bits,
         image_format=order.image_format,
@@ -143,7 +150,7 @@ def _profile(order: KeyOrder, created: CreatedKey, origin: str) -> KeyProfile:
         product=product,
         environment=Environment(environment),
         purpose=order.purpose,
-        partition=partition_name(order.profile),
+        partition=order.partition,
         public_key=created.public_key.spki_der,
         algorithm=order.algorithm,
         signs="digest" if order.algorithm.is_prehashed else "message",

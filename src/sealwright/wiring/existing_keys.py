@@ -10,17 +10,15 @@ from sealwright.policy.documents import KeyProfile
 from sealwright.wiring import ceremony
 from sealwright.wiring.ceremony import KeyOrder
 from sealwright.wiring.configuration import Configuration
-from sealwright.wiring.partitions import partition_name
 
 
 def find(desk: Desk, settings: Configuration, order: KeyOrder, given: str) -> KeyProfile:
     """Return the profile as an earlier policy had it, else of a key that was made for a draft."""
-    there = ceremony.fingerprints(settings, order.profile)
+    there = ceremony.fingerprints(settings, order.partition)
     fingerprint = whole(given, there, "key")
     if fingerprint not in there:
-        partition = partition_name(order.profile)
         hint = f"it has {', '.join(print_[:16] for print_ in there) or 'none'}"
-        raise RefusedError(f"partition {partition} has no key {given[:64]}", code=Code.NOT_FOUND, hint=hint)
+        raise RefusedError(f"partition {order.partition} has no key {given[:64]}", code=Code.NOT_FOUND, hint=hint)
     known = earlier.fetch(desk)
     known.check_name(order.profile, fingerprint)
     found = known.find(order.profile, fingerprint) or ceremony.take_up_key(settings, order, fingerprint)

@@ -59,6 +59,7 @@ def orders(script: Script) -> tuple[KeyOrder, ...]:
             image_format=key.image_format,
             purpose=key.purpose,
             parameters=key.parameters or "",
+            named_partition=script.partition,
         )
         check_order(order)
         ordered.append(order)

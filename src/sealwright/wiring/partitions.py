@@ -5,12 +5,14 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+from sealwright.client.ids import check_id
 from sealwright.core.errors import ConfigurationError
 from sealwright.keystores.interface import Ceremony
 from sealwright.keystores.opening import FILES, create_partition, open_ceremony
 from sealwright.keystores.pkcs11_uri import SCHEME, parse_uri
 from sealwright.keystores.secrets import Secret, read_secret
 from sealwright.policy.documents import Environment
+from sealwright.policy.minutes import is_partition_of, partition_of
 from sealwright.wiring import configuration as settings
 from sealwright.wiring.configuration import Configuration, KeystoreSetting, PartitionSetting
 from sealwright.wiring.folders import ensure_secret
@@ -18,9 +20,22 @@ from sealwright.wiring.partition_user import acting_as, give_to
 
 
 def partition_name(profile: str) -> str:
-    """Return the partition that holds the keys of a profile's product and environment."""
+    """Return the partition that holds the keys of a profile's product and environment, unless one is named."""
     product, environment, _ = split_profile(profile)
-    return f"{product}-{environment}"
+    return partition_of(product, environment)
+
+
+def check_partition(name: str, profile: str) -> None:
+    """Raise ``ConfigurationError`` for a partition that does not say whose keys it holds."""
+    product, environment, _ = split_profile(profile)
+    if not is_partition_of(name, product, environment):
+        usual = partition_of(product, environment)
+        raise ConfigurationError(
+            f"keys of {product} in {environment} lie in {usual}, or in partitions whose names begin with {usual}-",
+            setting="--partition",
+            hint=f"such as {usual}-second",
+        )
+    check_id(name, "--partition", f"{partition_of(product, environment)}-second")
 
 
 def split_profile(profile: str) -> tuple[str, str, str]:
