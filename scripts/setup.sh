@@ -14,7 +14,7 @@ packages="python3-venv openssh-client openssl gnutls-bin
   ovmf qemu-system-x86 gnu-efi binutils
   efitools systemd systemd-boot-efi linux-image-cloud-amd64 busybox-static
   nodejs node-cbor
-  srecord dfu-util libnspr4 libsqlite3-0"
+  srecord dfu-util fwupd libnspr4 libsqlite3-0 minisign"
 
 missing=""
 for package in $packages; do

@@ -1,4 +1,4 @@
-"""DFU: dfu-suffix judges suffix and CRC, OpenSSL the signature inside the body."""
+"""DFU: dfu-suffix and fwupdtool judge suffix and CRC, OpenSSL the signature inside the body."""
 
 import contextlib
 import functools
@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.formats.dfu_files import judge, with_new_crc, with_suffix
 from tests.formats.throwaway import Signer, signer
-from tests.verifiers import dfu_util
+from tests.verifiers import dfu_util, fwupdtool
 
 from sealwright.core.errors import Code, FormatError, SealwrightError, VerificationError
 from sealwright.core.images import MemorySource, Range, uncovered
@@ -74,6 +74,13 @@ def test_a_flipped_crc_is_refused_by_dfu_suffix_and_us(tmp_path: Path) -> None:
     assert dfu_util.WRONG_CRC in dfu_util.verify_suffix(tmp_path, bad)
     with pytest.raises(FormatError, match="DFU suffix says CRC"):
         verify(bad, signer(WHO))
+
+
+def test_fwupdtool_reads_what_we_sign_and_refuses_a_flip(tmp_path: Path) -> None:
+    found = fwupdtool.read(tmp_path, signed(), "dfu")
+    assert not found.refusal
+    assert found.facts == {"vendor": 0x1209, "product": 1, "release": 0x0200, "dfu_version": 0x0100}
+    assert "CRC failed" in fwupdtool.read(tmp_path, flipped(signed(), 0), "dfu").refusal
 
 
 def test_a_stranger_is_refused_by_openssl_and_us(tmp_path: Path) -> None:

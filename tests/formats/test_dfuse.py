@@ -1,4 +1,4 @@
-"""DfuSe: dfu-suffix judges suffix and CRC, OpenSSL the signature in its element."""
+"""DfuSe: fwupdtool judges targets and elements, dfu-suffix suffix and CRC, OpenSSL the signature in its element."""
 
 import contextlib
 import functools
@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.formats.dfu_files import dfuse_file, judge, with_new_crc, with_suffix
 from tests.formats.throwaway import Signer, signer
-from tests.verifiers import dfu_util
+from tests.verifiers import dfu_util, fwupdtool
 
 from sealwright.core.errors import Code, FormatError, SealwrightError, VerificationError
 from sealwright.core.images import MemorySource, Range, uncovered
@@ -56,6 +56,21 @@ def flipped(data: bytes, at: int) -> bytes:
 # Judged by others
 
 
+def test_fwupdtool_reads_our_elements_with_the_signature_as_the_last_one(tmp_path: Path) -> None:
+    image = signed()
+    found = fwupdtool.read(tmp_path, image, "dfuse")
+    assert not found.refusal
+    assert found.facts == {"vendor": 0x0483, "product": 0xDF11, "release": 0x0200, "dfu_version": 0x011A}
+    *before, (address, block) = found.targets[-1][1]
+    assert [found.targets[0], (0, before)] == TARGETS
+    assert address == ADDRESS
+    assert block.endswith(b"SWDFUSIG")
+    assert "CRC failed" in fwupdtool.read(tmp_path, flipped(image, LAST), "dfuse").refusal
+    assert "FuStructDfuFtr.sig was not valid" in fwupdtool.read(tmp_path, image[:-100], "dfuse").refusal
+    cut = with_suffix(image[:-100], version=0x011A)
+    assert "invalid DfuSe image size" in fwupdtool.read(tmp_path, cut, "dfuse").refusal
+
+
 def test_dfu_suffix_and_openssl_accept_what_we_sign_and_refuse_a_flip(tmp_path: Path) -> None:
     who, image = signer(WHO), signed()
     assert "BCD DFU:\t0x011A" in dfu_util.verify_suffix(tmp_path, image)
@@ -85,17 +100,21 @@ def test_a_stripped_signature_is_refused(tmp_path: Path) -> None:
         verify(IMAGE, signer(WHO))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(50))
-def test_random_files_are_signed_and_accepted_by_dfu_suffix(tmp_path: Path, seed: int) -> None:
+def test_what_fwupdtool_makes_is_read_signed_and_read_by_it_again(tmp_path: Path, seed: int) -> None:
     random = Random(seed)  # noqa: S311 - the same files at each run
     chosen = [
         (alternate, [(0x0800_0000 + i * 0x1000, random.randbytes(random.randint(1, 999))) for i in range(count)])
         for alternate, count in enumerate(random.choices(range(1, 5), k=random.randint(1, 3)))
     ]
-    image = dfuse_file(chosen)
-    assert dfu_util.ACCEPTED in dfu_util.verify_suffix(tmp_path, image)
+    image = fwupdtool.build_dfuse(tmp_path, chosen)
+    assert image == dfuse_file(chosen), "what other tests begin with is what a real tool makes"
     made = sign(image, signer(WHO))
     assert dfu_util.ACCEPTED in dfu_util.verify_suffix(tmp_path, made)
+    targets_read = fwupdtool.read(tmp_path, made, "dfuse").targets
+    assert targets_read[-1][1].pop()[0] == ADDRESS
+    assert targets_read == chosen
     facts = dfuse.inspect(MemorySource(made)).facts
     for alternate, elements in chosen:
         for address, data in elements:
@@ -182,6 +201,20 @@ def put(at: int, value: int, size: int = 4) -> bytes:
 
 def two(*addresses: int) -> bytes:
     return dfuse_file([(0, [(address, b"12345678") for address in addresses])])
+
+
+@pytest.mark.slow
+def test_what_fwupdtool_refuses_we_refuse_too(tmp_path: Path) -> None:
+    """It takes some more: see docs/formats/dfuse.md."""
+    refused = 0
+    for at in (*range(5, 18), *range(11 + 266, 11 + 282)):  # prefix, target prefix, element
+        for value in (0, 0xFF):
+            bad = put(at, value, 1)
+            if bad != IMAGE and fwupdtool.read(tmp_path, bad, "dfuse").refusal:
+                refused += 1
+                with pytest.raises(FormatError):
+                    dfuse.inspect(MemorySource(bad))
+    assert refused > 25
 
 
 @pytest.mark.parametrize(
