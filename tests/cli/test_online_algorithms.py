@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from tests.cli.online import Terminal
 from tests.simulators.live import PEOPLE, Live
-from tests.verifiers import openssl, openssl35
+from tests.verifiers import minisign, openssl, openssl35
 
 from sealwright.core.keys import Algorithm
 from sealwright.formats.raw_outputs import Output, suffix_of
@@ -27,7 +27,7 @@ def live(tmp_path_factory):
     live = Live(tmp_path_factory.mktemp("algorithms")).make()
     try:
         live.start()
-        for algorithm in JUDGED_BY:
+        for algorithm in (*JUDGED_BY, Algorithm.ED25519):
             live.found_policy(product=algorithm, algorithm=algorithm, size_bits=algorithm.key_size_bits or 3072)
         yield live
     finally:
@@ -86,6 +86,45 @@ def test_another_output_goes_the_same_way(terminal, live, image, algorithm, outp
     beside.write_bytes(beside.read_bytes()[:-1])
     said = terminal.run("dan", "verify", image, "--trust", live.configuration.trust_file)
     assert said.code == DIFFERENT
+
+
+def test_a_minisign_file_is_requested_approved_fetched_and_verified_by_minisign(terminal, live, image):
+    """Its second signature is over the first: people approve that it is, and the comment behind it."""
+    product, comment = Algorithm.ED25519, "file:fw.bin version 1.0"
+    options = ("--option", "output=minisign", "--option", f"trusted_comment={comment}")
+    command = ("sign", image, "--product", product, "--release", "1.0", "--new", *options, "--json")
+    made = terminal.good("ada", *command).json
+    slots = made["artifacts"][0]["slots"]
+    assert [(slot["slot"], slot.get("after")) for slot in slots] == [
+        ("signature", None),
+        ("global-signature", "signature"),
+    ]
+    signs = f"the signature of slot signature, then {slots[1]['digest']}"
+    assert f"rebuilt: {signs}" in terminal.good("ben", "request", "check", made["id"], image).out
+    shown = terminal.good("ben", "request", "show", made["id"]).out
+    assert signs in shown
+    assert comment in shown
+    for person in ("ben", "cleo"):
+        terminal.good(person, "request", "approve", made["id"], image, "--yes")
+    terminal.good("ada", "request", "fetch", made["id"], image, "--wait", "60")
+    verify = ("verify", image, "--trust", live.configuration.trust_file)
+    terminal.good("dan", *verify)
+    key = image.with_name("maker.pub")
+    key.write_text(terminal.good("ada", "key", "show", f"{product}/production/1", "--minisign").out)
+    good = minisign.verify(image, key)
+    assert minisign.VERIFIED in good.stdout
+    assert f"\t{comment}\n" in good.stdout
+    beside = image.with_name("fw.bin.minisig")
+    content = beside.read_text()
+    beside.write_text(content.replace("version 1.0", "version 2.0"))
+    assert "Comment signature verification failed" in minisign.verify(image, key).stderr
+    assert terminal.run("dan", *verify).code == DIFFERENT
+    beside.write_text(content)
+    image.write_bytes(image.read_bytes()[:-1] + b"!")
+    assert "Signature verification failed" in minisign.verify(image, key).stderr
+    assert terminal.run("dan", *verify).code == DIFFERENT
+    other = terminal.run("ada", "key", "show", "ml-dsa-44/production/1", "--minisign")
+    assert "minisign has no keys of MLDSA44" in other.err
 
 
 def test_a_post_quantum_public_key_is_shown_as_others_read_it(terminal, tmp_path):

@@ -281,7 +281,9 @@ def test_one_choice_has_one_spelling_in_the_frozen_options(
     [
         ({"namespace": "file"}, "options of another output than cms"),
         ({"output": "sshsig", "cose_numbers": "polymorphic"}, "options of another output than sshsig"),
-        ({"output": "minisign"}, "output"),
+        ({"output": "gpg"}, "output"),
+        ({"output": "minisign", "namespace": "file"}, "options of another output than minisign"),
+        ({"output": "cose", "trusted_comment": "version 1"}, "options of another output than cose"),
         ({"output": "sshsig", "namespace": "a b"}, "namespace"),
     ],
 )

@@ -18,7 +18,7 @@ from sealwright.core import records
 from sealwright.core.certificates import UNREADABLE
 from sealwright.core.errors import Code, FormatError, RefusedError
 from sealwright.core.keys import PublicKey
-from sealwright.formats import esp32, esp32_blocks
+from sealwright.formats import esp32, esp32_blocks, raw_minisign
 from sealwright.policy.documents import KeyProfile, Scope
 
 
@@ -52,15 +52,17 @@ def show_key(
     profile: Profile,
     public_key: Annotated[bool, typer.Option("--public-key", help="print the public key as PEM alone")] = False,
     certificate: Annotated[bool, typer.Option("--certificate", help="print the certificates as PEM alone")] = False,
+    minisign: Annotated[bool, typer.Option("--minisign", help="print minisign's public key file alone")] = False,
     json: Json = False,
 ) -> None:
     """Show one key; its public key or certificates go to devices and outside verifiers."""
     with administration.reading() as desk:
         found = find(desk.draft, profile)
-        numbers = {} if public_key or certificate else numbers_of_all(desk, [found])
+        alone = public_key or certificate or minisign
+        numbers = {} if alone else numbers_of_all(desk, [found])
         others = earlier.fetch(desk).others(found)
     public, taken = PublicKey(found.public_key), desk.in_force.revocations.key(profile)
-    if taken and (public_key or certificate):
+    if taken and alone:
         note(f"key {profile} is revoked, {spell_taken(taken)}")
     if others:
         note(
@@ -68,10 +70,12 @@ def show_key(
             f"this is {public.fingerprint}"
         )
     if public_key:
-        show_pem(public.pem)
+        show_lines(public.pem.decode())
     elif certificate:
         for der in found.certificates:
-            show_pem(x509.load_der_x509_certificate(der).public_bytes(Encoding.PEM))
+            show_lines(x509.load_der_x509_certificate(der).public_bytes(Encoding.PEM).decode())
+    elif minisign:
+        show_lines(raw_minisign.public_key_file(public))
     elif json:
         show_json(_as_json(desk, found, numbers.get(profile)))
     else:
@@ -80,9 +84,9 @@ def show_key(
         _warn([found], numbers)
 
 
-def show_pem(pem: bytes) -> None:
-    """Print PEM, line by line."""
-    for line in pem.decode().splitlines():
+def show_lines(text: str) -> None:
+    """Print a file line by line."""
+    for line in text.splitlines():
         show(line)
 
 

@@ -8,7 +8,7 @@ from sealwright.client.request_view import Cast, RequestView
 from sealwright.core import records
 from sealwright.core.errors import Code
 from sealwright.policy.authorise import TIME_OPTIONS
-from sealwright.policy.documents import Artifact, QuorumGroup, Vote
+from sealwright.policy.documents import Artifact, QuorumGroup, RequestSlot, Vote
 
 
 def show_request(view: RequestView) -> None:
@@ -64,8 +64,18 @@ def _show_artifact(view: RequestView, artifact: Artifact) -> None:
         if slot.artifact == artifact.name:
             profile = profiles.get(slot.key_profile)
             key = f"{slot.key_profile}, {profile.algorithm}, {profile.grade} key" if profile else slot.key_profile
-            rows += [(f"slot {slot.slot}", key), ("", slot.digest)]
+            rows += [(f"slot {slot.slot}", key), ("", spell_digest(slot))]
     show_table(rows)
+
+
+def spell_digest(slot: RequestSlot) -> str:
+    """Spell what a slot signs."""
+    return slot.digest if slot.after is None else f"the signature of slot {slot.after}, then {slot.digest}"
+
+
+def slot_json(slot: RequestSlot) -> dict[str, Any]:
+    """Return a slot of a known artifact."""
+    return {name: value for name, value in records.dump(slot).items() if name != "artifact"}
 
 
 def _spell_option(name: str, value: object) -> str:

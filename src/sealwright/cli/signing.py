@@ -10,6 +10,7 @@ import typer
 
 from sealwright.cli.deliveries import OUTPUT_HELP, delivered_json, ending, resume_command, show_delivered
 from sealwright.cli.output import UsageError, iso, note, show, show_json, show_table, utc
+from sealwright.cli.request_text import slot_json
 from sealwright.cli.times import duration
 from sealwright.client import delivery, settings, signing
 from sealwright.client.compose import PreparedArtifact
@@ -173,7 +174,7 @@ def _as_json(submitted: signing.Submitted) -> dict[str, Any]:
                 "size": a.artifact.size,
                 "format": a.artifact.image_format,
                 "options": a.artifact.options,
-                "slots": [{"slot": s.slot, "key_profile": s.key_profile, "digest": s.digest} for s in a.slots],
+                "slots": [slot_json(s) for s in a.slots],
             }
             for a in submitted.artifacts
         ],

@@ -169,10 +169,12 @@ def _signatures_of(name: str, request: Request, dossier: Dossier) -> tuple[bytes
 def _check_signatures(
     prepared: PreparedArtifact, signatures: Sequence[bytes], profiles: Mapping[str, KeyProfile]
 ) -> None:
+    made: dict[str | None, bytes] = {None: b""}
     for slot, signature in zip(prepared.prepared.slots, signatures, strict=True):
         if slot.key_profile not in profiles:
             raise VerificationError(f"the dossier lacks key profile {slot.key_profile}", code=Code.EVIDENCE_MISMATCH)
-        payload = slot.digest if slot.whole_message is None else slot.whole_message
+        payload = slot.digest if slot.whole_message is None else made[slot.after] + slot.whole_message
+        made[slot.name] = signature
         try:
             PublicKey(profiles[slot.key_profile].public_key).verify(slot.algorithm, payload, signature)
         except VerificationError as e:

@@ -118,7 +118,9 @@ def prepare_artifact(
         options=dict(prepared.options),
     )
     slots = tuple(
-        RequestSlot(artifact=name, slot=slot.name, key_profile=slot.key_profile, digest=slot.digest.hex())
+        RequestSlot(
+            artifact=name, slot=slot.name, key_profile=slot.key_profile, digest=slot.digest.hex(), after=slot.after
+        )
         for slot in prepared.slots
     )
     messages = tuple(slot.whole_message for slot in prepared.slots if slot.whole_message is not None)

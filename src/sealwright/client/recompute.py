@@ -104,6 +104,12 @@ def _compare_slots(name: str, wanted: list[RequestSlot], found: tuple[RequestSlo
             )
         if own.digest != slot.digest:
             raise _mismatch(f"digest of slot {slot.slot} of artifact {name}", expected=own.digest, got=slot.digest)
+        if own.after != slot.after:
+            raise _mismatch(
+                f"slot whose signature slot {slot.slot} of artifact {name} signs",
+                expected=own.after or "none",
+                got=slot.after or "none",
+            )
     if wanted != list(found):
         raise _mismatch(f"artifact {name}: the request has its slots in another order, or one of them twice")
 

@@ -55,6 +55,7 @@ def verify_signatures(
     if len(outcome.slots) != len(approved.request.slots):
         raise mismatch("slots in the outcome", str(len(approved.request.slots)), str(len(outcome.slots)))
     signatures, messages = iter(given), iter(evidence.messages)
+    made: dict[str | None, bytes] = {None: b""}
     profiles = []
     for slot, done, profile in zip(approved.request.slots, outcome.slots, approved.profiles, strict=True):
         key = PublicKey(profile.public_key)
@@ -79,7 +80,8 @@ def verify_signatures(
         if profile.signs == "message":
             if hashlib.new(profile.algorithm.hash_name, message).digest() != payload:
                 raise mismatch(f"message of slot {slot.slot}", slot.digest[:16], "another or none")
-            payload = message
+            payload = made[slot.after] + message
+        made[slot.slot] = signature
         key.verify(profile.algorithm, payload, signature)
         profiles.append(profile)
     if next(signatures, b"") != b"" or next(messages, None) is not None or not profiles:
@@ -113,8 +115,8 @@ def verify_image(
         raise FormatError(f"format {artifact.image_format} is unknown here", code=Code.UNSUPPORTED_IMAGE)
     digested = DigestedSource(original, lambda: bytes.fromhex(named.sha256))
     prepared = module.prepare(digested, signing_keys([p for _, p, _ in mine]), artifact.options, ANY)
-    wanted = [(s.slot, s.key_profile, s.digest) for s, _, _ in mine]
-    slots = [(s.name, s.key_profile, s.digest.hex()) for s in prepared.slots]
+    wanted = [(s.slot, s.key_profile, s.digest, s.after) for s, _, _ in mine]
+    slots = [(s.name, s.key_profile, s.digest.hex(), s.after) for s in prepared.slots]
     if slots != wanted:
         raise VerificationError(
             f"the image has other slots ({[s[0] for s in slots]}) than were approved ({[w[0] for w in wanted]})",
@@ -124,8 +126,8 @@ def verify_image(
     if len(found) < len(mine):
         # The format lays out what the members found would have made alone; each signs what was approved.
         prepared = module.prepare(digested, signing_keys([p for _, p, _ in found]), artifact.options, ANY)
-        if [(s.key_profile, s.digest.hex()) for s in prepared.slots] != [
-            (s.key_profile, s.digest) for s, _, _ in found
+        if [(s.key_profile, s.digest.hex(), s.after is None) for s in prepared.slots] != [
+            (s.key_profile, s.digest, s.after is None) for s, _, _ in found
         ]:
             raise VerificationError("the members found sign other slots alone than together", code=Code.SLOTS_DIFFER)
     values = {slot.name: value for slot, (_, _, value) in zip(prepared.slots, found, strict=True)}

@@ -39,6 +39,8 @@ class Slot:
     """The message hashed with ``algorithm.hash_name`` (for Ed25519: SHA-256, which only names the message)."""
     whole_message: bytes | None = None
     """The message itself, at most 64 KiB, for algorithms that are not prehashed; None otherwise."""
+    after: str | None = None
+    """An earlier slot of the same key: what is signed is its signature, then the message.  Ed25519 only."""
 
 
 class Prepared(Protocol):

@@ -2,7 +2,8 @@
 
 The signature is a CMS unless another output is chosen, covers the whole file and, but for SSHSIG, the time of signing.
 ``matches`` claims nothing, since a raw image has no magic number: raw is what is left when no other format matches, and
-stands last in the registry.  The outputs: ``raw_cms``, ``raw_cose``, ``raw_ssh``; ``docs/formats/raw.md``.
+stands last in the registry.  The outputs: ``raw_cms``, ``raw_cose``, ``raw_ssh``, ``raw_minisign``;
+``docs/formats/raw.md``.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,7 +14,7 @@ from sealwright.core import records
 from sealwright.core.errors import Code, FormatError, VerificationError
 from sealwright.core.images import ByteSource, Message, Range
 from sealwright.core.patches import Patch, Sidecar
-from sealwright.formats import cms, raw_cms, raw_cose, raw_ssh
+from sealwright.formats import cms, raw_cms, raw_cose, raw_minisign, raw_ssh
 from sealwright.formats.cms_shapes import DATA, digest_name
 from sealwright.formats.cose import Numbers
 from sealwright.formats.interface import (
@@ -29,7 +30,12 @@ from sealwright.formats.raw_outputs import SUFFIXES, Digest, Draft, Output, chec
 
 name = "raw"
 SUFFIX = ".p7s"
-_CHECKS = {Output.CMS: raw_cms.check, Output.COSE: raw_cose.check, Output.SSHSIG: raw_ssh.check}
+_CHECKS = {
+    Output.CMS: raw_cms.check,
+    Output.COSE: raw_cose.check,
+    Output.SSHSIG: raw_ssh.check,
+    Output.MINISIGN: raw_minisign.check,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +50,8 @@ class Options:
     """Absent: the fully specified ones."""
     namespace: Annotated[str, records.Pattern("[a-z0-9][a-z0-9._/@-]{0,95}")] | None = None
     """Of an SSHSIG; absent: ``file``, as people use for files."""
+    trusted_comment: Annotated[str, records.Pattern("[!-~]([ -~]{0,254}[!-~])?")] | None = None
+    """Of a minisign file, behind the time; absent: the time alone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,19 +64,22 @@ class Prepared:
 
     @property
     def slots(self) -> tuple[Slot, ...]:
-        """One signature a key; of several keys ``signature-1`` and so on, in their order."""
+        """One signature a key (minisign, two); of several keys ``signature-1`` and so on, in their order."""
         if len(self.drafts) == 1:
-            return (self.drafts[0].slot(),)
-        return tuple(replace(draft.slot(), name=f"{cms.SLOT}-{n}") for n, draft in enumerate(self.drafts, 1))
+            return self.drafts[0].slots()
+        return tuple(
+            replace(slot, name=f"{cms.SLOT}-{n}") for n, draft in enumerate(self.drafts, 1) for slot in draft.slots()
+        )
 
     def assemble(self, signatures: Mapping[str, bytes]) -> Patch:
         """Return a patch without edits, each signature as a sidecar."""
         names = [slot.name for slot in self.slots]
+        values = (signatures[name] for name in names)
         if signatures.keys() != set(names):
             raise _invalid(f"signatures for {sorted(signatures)}, expected exactly {names}")
         sidecars = (
-            Sidecar(suffix=draft.suffix, content=draft.content(signatures[slot]))
-            for slot, draft in zip(names, self.drafts, strict=True)
+            Sidecar(suffix=draft.suffix, content=draft.content([next(values) for _ in draft.slots()]))
+            for draft in self.drafts
         )
         return Patch(old_size=self.size, sidecars=tuple(sidecars))
 
@@ -123,10 +134,13 @@ def _normal(chosen: Options) -> Options:
     output = chosen.output or Output.CMS
     if chosen.signing_time is None and output is not Output.SSHSIG:
         raise _invalid("missing members ['signing_time']")
-    if (chosen.cose_numbers and output is not Output.COSE) or (chosen.namespace and output is not Output.SSHSIG):
-        raise _invalid(
-            f"options of another output than {output}", hint="cose_numbers is for cose, namespace for sshsig"
-        )
+    for option, value, its in (
+        ("cose_numbers", chosen.cose_numbers, Output.COSE),
+        ("namespace", chosen.namespace, Output.SSHSIG),
+        ("trusted_comment", chosen.trusted_comment, Output.MINISIGN),
+    ):
+        if value and output is not its:
+            raise _invalid(f"options of another output than {output}", hint=f"{option} is for {its}")
     if (chosen.namespace or "").startswith(raw_ssh.RESERVED):
         raise _invalid(f"namespace {chosen.namespace} is that of votes and policies, not of files")
     return replace(
@@ -142,6 +156,9 @@ def _draft(key: SigningKey, chosen: Options, digest: Digest) -> Draft:
     if chosen.output is Output.SSHSIG:
         namespace = chosen.namespace or raw_ssh.DEFAULT_NAMESPACE
         return raw_ssh.SshDraft(key=key, digest=digest(raw_ssh.HASH), namespace=namespace)
+    if chosen.output is Output.MINISIGN:
+        comment = raw_minisign.comment_of(chosen.signing_time or 0, chosen.trusted_comment)
+        return raw_minisign.MinisignDraft(key=key, digest=digest(raw_minisign.HASH), trusted_comment=comment)
     message_digest = digest(digest_name(key.algorithm))
     if chosen.output is Output.COSE:
         return raw_cose.CoseDraft(

@@ -2,6 +2,7 @@
 RFC 9708 (HSS/LMS).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sealwright.core.errors import Code, FormatError, VerificationError
@@ -21,10 +22,11 @@ class CmsDraft:
     def suffix(self) -> str:
         return suffix_of(Output.CMS, self.inner.key.algorithm)
 
-    def slot(self) -> Slot:
-        return self.inner.slot()
+    def slots(self) -> tuple[Slot, ...]:
+        return (self.inner.slot(),)
 
-    def content(self, signature: bytes) -> bytes:
+    def content(self, signatures: Sequence[bytes]) -> bytes:
+        (signature,) = signatures
         return self.inner.assemble({cms.SLOT: signature})
 
 

@@ -4,6 +4,7 @@ A verifier hashes the file, by the hash that the protected header names, and han
 detached payload.  References: RFC 9052; RFC 9597 (claims in headers) with RFC 8392 (``iat``, the time of signing).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sealwright.core.errors import FormatError
@@ -45,10 +46,11 @@ class CoseDraft:
             }
         )
 
-    def slot(self) -> Slot:
-        return slot_of(self.key, cose.signature_structure(self.protected, self.digest))
+    def slots(self) -> tuple[Slot, ...]:
+        return (slot_of(self.key, cose.signature_structure(self.protected, self.digest)),)
 
-    def content(self, signature: bytes) -> bytes:
+    def content(self, signatures: Sequence[bytes]) -> bytes:
+        (signature,) = signatures
         algorithm = self.key.algorithm
         message = cose.signature_structure(self.protected, self.digest)
         check_signature(self.key.public_key, algorithm, message, signature)

@@ -1,6 +1,6 @@
 """What the forms of a detached signature over a whole file share: names, suffixes, and the shape of a draft.
 
-A form is laid out as a draft (``slot``, then ``content`` with the signature) and read back by a ``check``.  A
+A form is laid out as a draft (``slots``, then ``content`` with the signatures) and read back by a ``check``.  A
 post-quantum signature gets a suffix of its own, ``.mldsa.p7s`` beside ``.p7s``: OpenSSL 3.0 refuses the whole of a CMS
 in which one signer is unknown to it (``docs/adr/0048``).
 """
@@ -23,9 +23,10 @@ class Output(StrEnum):
     CMS = "cms"
     COSE = "cose"
     SSHSIG = "sshsig"
+    MINISIGN = "minisign"
 
 
-_BASES = {Output.CMS: ".p7s", Output.COSE: ".cose", Output.SSHSIG: ".sig"}
+_BASES = {Output.CMS: ".p7s", Output.COSE: ".cose", Output.SSHSIG: ".sig", Output.MINISIGN: ".minisig"}
 _CLASSICAL = (Family.RSA, Family.ECDSA, Family.ED25519)
 _MARKS = {family: f".{family.replace('-', '')}" for family in Family if family not in _CLASSICAL}
 SUFFIXES = {mark + base: output for output, base in _BASES.items() for mark in ("", *_MARKS.values())}
@@ -44,16 +45,16 @@ class Found(NamedTuple):
 
 
 class Draft(Protocol):
-    """A signature that lacks only its value."""
+    """A file beside the image that lacks only its signatures."""
 
     @property
     def suffix(self) -> str:
         """Suffix of the file beside the image."""
 
-    def slot(self) -> Slot:
-        """Return the one signature that is needed."""
+    def slots(self) -> tuple[Slot, ...]:
+        """Return the signatures that are needed: one, but for minisign."""
 
-    def content(self, signature: bytes) -> bytes:
+    def content(self, signatures: Sequence[bytes]) -> bytes:
         """Return the file; ``VerificationError`` for a signature that is not one of the key."""
 
 

@@ -3,6 +3,7 @@
 Reference: OpenSSH PROTOCOL.sshsig; RFC 5656, RFC 8332 and RFC 8709 for the signatures in it.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cryptography.hazmat.primitives import serialization
@@ -56,10 +57,11 @@ class SshDraft:
     def message(self) -> bytes:
         return message_of(self.namespace, self.digest)
 
-    def slot(self) -> Slot:
-        return slot_of(self.key, self.message)
+    def slots(self) -> tuple[Slot, ...]:
+        return (slot_of(self.key, self.message),)
 
-    def content(self, signature: bytes) -> bytes:
+    def content(self, signatures: Sequence[bytes]) -> bytes:
+        (signature,) = signatures
         algorithm, public = self.key.algorithm, self.key.public_key
         check_signature(public, algorithm, self.message, signature)
         if algorithm.family is Family.ECDSA:  # two mpints (RFC 5656, section 3.1.2)
