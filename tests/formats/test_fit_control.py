@@ -30,10 +30,11 @@ def unsigned(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 
 def signed_by(unsigned: bytes, *signers: Signer) -> bytes:
     """Sign with several keys at once; ``dev`` is DEV's name, ``release`` that of any other."""
-    keys = [dataclasses.replace(by.signing_key(), profile=f"test/{n}") for n, by in enumerate(signers)]
+    profiles = {f"test/{n}": by for n, by in enumerate(signers)}
+    keys = [dataclasses.replace(by.signing_key(), profile=profile) for profile, by in profiles.items()]
     names = [name for name, _ in zip(("dev", "release"), signers, strict=False)]
     prepared = fit.prepare(MemorySource(unsigned), keys, {"key_names": names}, ANY)
-    values = {slot.name: by.sign(slot) for slot, by in zip(prepared.slots, signers, strict=True)}
+    values = {slot.name: profiles[slot.key_profile].sign(slot) for slot in prepared.slots}
     return b"".join(prepared.assemble(values).apply(MemorySource(unsigned)))
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from tests.formats.fits import DEV, STRANGER, anchor, flipped, key_folder, sign
 from tests.formats.random_fits import random_recipe
+from tests.formats.test_fit_control import RELEASE, accepts, signed_by
 from tests.formats.throwaway import signer
 from tests.verifiers import uboot
 
@@ -15,6 +16,8 @@ from sealwright.core.images import MemorySource
 from sealwright.core.keys import Algorithm
 from sealwright.formats import fit
 from sealwright.formats.fit_contents import load
+from sealwright.formats.fit_control import RequiredMode
+from sealwright.formats.fit_key_node import with_key_node, with_required_mode
 
 pytestmark = pytest.mark.slow
 
@@ -59,6 +62,26 @@ def test_we_accept_what_mkimage_signs_and_refuse_a_stranger(tmp_path: Path) -> N
         assert uboot.fit_check_sign(signed, control, tmp_path).returncode == 0
         with pytest.raises(VerificationError, match="no trusted key made a signature"):
             fit.verify(MemorySource(signed), STRANGER.trust, {})
+
+
+def test_required_keys_and_mode_are_judged_as_fit_check_sign_does(tmp_path: Path) -> None:
+    """Random signers, required keys and modes: a device that takes every configuration is one that we accept."""
+    dice, accepted = random.Random(52), 0  # noqa: S311  (a repeatable choice)
+    nodes = {"dev": DEV, "release": RELEASE}
+    for _ in range(ROUNDS):
+        recipe = random_recipe(dice)
+        by = dice.choice([(), (DEV,), (DEV, RELEASE), (DEV, RELEASE), (STRANGER, RELEASE), (DEV, STRANGER)])
+        image = recipe.build(tmp_path)
+        image = signed_by(image, *by) if by else image
+        control = uboot.small_dtb()
+        for name in dice.choice([("dev",), ("release",), ("dev", "release"), ("dev", "release")]):
+            control = with_key_node(control, nodes[name].public_key, nodes[name].algorithm, name)
+        control = with_required_mode(control, dice.choice([*RequiredMode]))
+        taken = [uboot.fit_check_sign(image, control, tmp_path, name) for name in recipe.configurations]
+        is_taken = all(said.returncode == 0 for said in taken)
+        assert accepts(image, control) is is_taken
+        accepted += is_taken
+    assert 10 < accepted < ROUNDS - 10
 
 
 def test_fit_check_sign_accepts_anything_without_a_required_key(tmp_path: Path) -> None:

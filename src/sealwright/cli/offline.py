@@ -3,7 +3,7 @@
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sealwright import __version__
 from sealwright.cli.lean import Parser
@@ -21,6 +21,9 @@ from sealwright.formats import FORMATS
 from sealwright.formats.interface import Inspection
 from sealwright.policy.counting import why_not
 from sealwright.policy.documents import Environment, KeySet
+
+if TYPE_CHECKING:
+    from sealwright.client.devices import DeviceCheck
 
 
 def version(arguments: Sequence[str]) -> None:
@@ -52,11 +55,21 @@ def verify(arguments: Sequence[str]) -> None:
     parser.add_argument(
         "--log", metavar="DIR", type=Path, help="a copy of the log: proves that nothing was revoked or vetoed before"
     )
+    parser.add_argument(
+        "--control-dtb", metavar="FILE", type=Path, help="a U-Boot device with this devicetree must take the image too"
+    )
     chosen = parser.parse_args(arguments)
     trust = chosen.trust or os.environ.get("SEALWRIGHT_TRUST")
     if not trust:
         raise UsageError("no trust file is named", hint="get it from the maker of the image, and name it with --trust")
-    checked = verify_file(chosen.image, chosen.evidence, load_trust(Path(trust)), FORMATS, log=chosen.log)
+    checked = verify_file(
+        chosen.image,
+        chosen.evidence,
+        load_trust(Path(trust)),
+        FORMATS,
+        log=chosen.log,
+        control_dtb=chosen.control_dtb,
+    )
     check_expected(checked.verified, environment=chosen.environment, product=chosen.product, release=chosen.release)
     if chosen.json:
         show_json(_verified_json(chosen.image, checked))
@@ -136,6 +149,8 @@ def _show_verified(image: Path, checked: VerifiedFile) -> None:
         ("installation", verified.grade),
         ("gates", "none"),
     ]
+    if checked.device:
+        rows.append(("device", checked.device.summary))
     show(f"verified: {image}")
     show_table(rows)
 
@@ -199,6 +214,22 @@ def _verified_json(image: Path, checked: VerifiedFile) -> dict[str, Any]:
         "grade": verified.grade,
         "gates": [],
         "notes": list(checked.notes),
+    } | ({"device": _device_json(checked.device)} if checked.device else {})
+
+
+def _device_json(device: "DeviceCheck") -> dict[str, Any]:
+    return {
+        "control_dtb": str(device.control_dtb),
+        "required_mode": device.anchors.mode,
+        "required": [
+            {
+                "name": anchor.name,
+                "algo": anchor.algo,
+                "fingerprint": anchor.key.fingerprint,
+                "signed_every_configuration": has_signed,
+            }
+            for anchor, has_signed in device.required
+        ],
     }
 
 

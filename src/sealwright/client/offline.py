@@ -19,6 +19,7 @@ from sealwright.formats.raw_outputs import SUFFIXES
 from sealwright.policy.documents import KeySetRule
 
 if TYPE_CHECKING:
+    from sealwright.client.devices import DeviceCheck
     from sealwright.evidence.history import History
 
 Record = TypeVar("Record")
@@ -33,6 +34,8 @@ class VerifiedFile:
     notes: tuple[str, ...]
     history: "History | None" = None
     """What a copy of the log proved, where one was given."""
+    device: "DeviceCheck | None" = None
+    """What a device with the control devicetree finds, where one was given."""
 
 
 def check_expected(verified: VerifiedEvidence, *, environment: str, product: str | None, release: str | None) -> None:
@@ -70,10 +73,12 @@ def verify_file(
     formats: Mapping[str, Format],
     *,
     log: Path | None = None,
+    control_dtb: Path | None = None,
 ) -> VerifiedFile:
     """Verify an image file with its evidence, by default the file beside it, and any sidecar that lies there.
 
     With ``log``, the folder of a copy of the log, what happened before the outcome is proven from it.
+    With ``control_dtb``, the device that has it must take the image too.
     """
     with FileSource(image) as source:
         beside = sidecar_path(image, EVIDENCE_SUFFIX)
@@ -86,9 +91,10 @@ def verify_file(
         restrictions = history.restrictions if history else None
         verified = verify_evidence(record, source, trust, formats, restrictions=restrictions, digests=digests)
         notes = _missing_members(verified) + _check_sidecars(image, record.patch, verified)
+        device = _device(source, verified, control_dtb) if control_dtb else None
     if history:
         notes += history.notes(record, verified.approved)
-    return VerifiedFile(verified=verified, evidence=evidence or beside, notes=notes, history=history)
+    return VerifiedFile(verified=verified, evidence=evidence or beside, notes=notes, history=history, device=device)
 
 
 def files_beside(image: Path) -> tuple[Path, ...]:
@@ -120,6 +126,12 @@ def _history(evidence: Evidence, trust: TrustFile, directory: Path) -> "History"
 
     copy = open_copy(directory)
     return check_history(evidence, trust, copy.entries(), copy.note)
+
+
+def _device(image: FileSource, verified: VerifiedEvidence, control_dtb: Path) -> "DeviceCheck":
+    from sealwright.client.devices import check_device  # noqa: PLC0415 - most verify without
+
+    return check_device(image, verified.artifact.image_format, control_dtb)
 
 
 def _missing_members(verified: VerifiedEvidence) -> tuple[str, ...]:
