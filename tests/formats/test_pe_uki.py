@@ -41,6 +41,17 @@ def test_systemd_measure_expects_the_same_of_fifty_random_images(tmp_path: Path)
         assert ours(ukis.build(parts), bank) == systemd_measure.calculate(parts, tmp_path, bank)
 
 
+def test_a_signature_over_pcr_policies_is_put_in_and_not_measured(tmp_path: Path) -> None:
+    """It is made from the values, so it cannot be among what they measure."""
+    parts = SMALL | {".pcrpkey": b"public key"}
+    data = ukis.build(parts | {".pcrsig": b'{"sha256": []}'})
+    assert ours(data) == systemd_measure.calculate(parts, tmp_path)
+    (section,) = [s for s in pe_layout.read(MemorySource(data)).sections if s.name == ".pcrsig"]
+    assert data[section.start :].startswith(b'{"sha256": []}')
+    with pytest.raises(FormatError, match=r"stub holds .*\.pcrsig.* already"):
+        ukis.build(SMALL, data)
+
+
 @pytest.mark.parametrize("name", sorted(SMALL))
 def test_a_flip_in_each_part_changes_each_value(name: str) -> None:
     data = ukis.build(SMALL)

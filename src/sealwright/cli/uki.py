@@ -41,6 +41,7 @@ def build(
     splash: Part = None,
     dtb: Part = None,
     pcrpkey: Part = None,
+    pcrsig: Part = None,
     replace: Annotated[bool, typer.Option("--replace", help="write over an existing file")] = False,
 ) -> None:
     """Build an unsigned image: the stub, and each part as a section; `sealwright sign` signs it as uefi-pe."""
@@ -52,6 +53,7 @@ def build(
         ".splash": splash,
         ".dtb": dtb,
         ".pcrpkey": pcrpkey,
+        ".pcrsig": pcrsig,
     }
     with ExitStack() as stack:
         parts = {name: stack.enter_context(FileSource(path)) for name, path in chosen.items() if path}

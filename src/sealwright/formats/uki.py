@@ -2,7 +2,7 @@
 
 ``build`` adds the sections behind those of the stub; the result is a UEFI program, signed as one (``pe``).  ``pcr11``
 says what the stub's measurements leave in PCR 11 of a TPM in each phase of booting.  The order of measuring changed
-with versions of the stub; that of 252 is known here.  Signatures over PCR policies (``.pcrsig``) are not made.
+with versions of the stub; that of 252 is known here.  Signatures over PCR policies (``.pcrsig``) are put in, not made.
 Reference: systemd 252, ``src/boot/efi/stub.c`` and systemd-stub(7); UAPI group, "Unified Kernel Image".
 """
 
@@ -19,7 +19,8 @@ from sealwright.formats.pe_layout import SECTION_HEADER, Layout, Section
 
 MEASURED = (".linux", ".osrel", ".cmdline", ".initrd", ".splash", ".dtb", ".pcrpkey")
 """In the order in which the stub measures them."""
-PLACED = (".osrel", ".cmdline", ".splash", ".dtb", ".pcrpkey", ".initrd", ".linux")
+PLACED = (".osrel", ".cmdline", ".splash", ".dtb", ".pcrpkey", ".pcrsig", ".initrd", ".linux")
+"""``.pcrsig`` is signed over what the others measure to, so the stub measures it not."""
 PHASES = ("enter-initrd", "leave-initrd", "sysinit", "ready")
 STUB_MAGIC = ".sdmagic"
 STUB_NAME = "systemd-stub"
@@ -148,7 +149,7 @@ def facts(image: ByteSource, layout: Layout) -> dict[str, str]:
 
 
 def _check_parts(stub: ByteSource, layout: Layout, parts: Mapping[str, ByteSource]) -> None:
-    unknown = sorted(parts.keys() - set(MEASURED))
+    unknown = sorted(parts.keys() - set(PLACED))
     if unknown or ".linux" not in parts:
         raise FormatError(
             f"sections {unknown} are none of a unified kernel image" if unknown else "there is no kernel (.linux)",
@@ -158,7 +159,7 @@ def _check_parts(stub: ByteSource, layout: Layout, parts: Mapping[str, ByteSourc
         raise FormatError("stub is signed already: the signature would not survive", code=Code.ALREADY_SIGNED)
     if stub_version(stub, layout) is None:
         raise FormatError(f"not an EFI stub of systemd: section {STUB_MAGIC} is missing", code=Code.UNSUPPORTED_IMAGE)
-    present = [section.name for section in layout.sections if section.name in MEASURED]
+    present = [section.name for section in layout.sections if section.name in PLACED]
     if present:
         raise FormatError(f"stub holds {', '.join(present)} already", code=Code.ALREADY_SIGNED)
     for name, content in parts.items():
