@@ -1,5 +1,7 @@
 """The pump against storage that fails and a signer that answers oddly: every request is signed in the end, once."""
 
+import re
+import threading
 import time
 from concurrent.futures import Future
 from contextlib import ExitStack
@@ -40,7 +42,7 @@ def cases(tmp_path_factory):
     live = Live(tmp_path_factory.mktemp("pump")).make()
     try:
         live.start().found_policy()
-        names = [*WRITES, *(oddity.__name__ for oddity in ODDITIES), "bug", "late"]
+        names = [*WRITES, *(oddity.__name__ for oddity in ODDITIES), "bug", "late", "first", "second"]
         cases = {name: Case(live, name, dan=Decision.APPROVE) for name in names}
         live.kill("server")
         yield cases
@@ -141,3 +143,37 @@ def test_an_approval_that_comes_while_the_signer_works_makes_no_second_signature
     assert happened
     time.sleep(0.5)
     assert len(case.intents()) == 1
+
+
+def test_where_signatures_are_is_said_from_the_queue_to_the_log(server, cases):
+    """The pump is held wherever it asks the signer for signatures."""
+    at_signing, go = threading.Event(), threading.Semaphore(0)
+    exchange = server.pump._signer.exchange
+
+    def held(order):
+        if order.sign:
+            at_signing.set()
+            assert go.acquire(timeout=SECONDS)
+        return exchange(order)
+
+    server.pump._signer.exchange = held
+    first, second = cases["first"], cases["second"]
+    assert server.desk.progress(first.digest) is None
+    submit(server, first)
+    assert server.desk.progress(first.digest) is None, "it waits for approvals, not for the signer"
+    for person in ("ben", "cleo"):
+        server.intake.approve(first.digest, first.votes[person], person).durable.result()
+    assert at_signing.wait(SECONDS)
+    said = str(server.desk.progress(first.digest))
+    assert re.fullmatch("its signature is being made since [0-9:]{8} UTC, in a round of 1", said)
+    submit(server, second, "ben", "cleo")
+    assert str(server.desk.progress(second.digest)) == "1 to be made before its signature"
+    at_signing.clear()
+    go.release()
+    assert at_signing.wait(SECONDS), "the round that signs the second releases the first"
+    assert str(server.desk.progress(first.digest)) == "its signature is made, to leave when that is in the log"
+    assert "in a round of 1" in str(server.desk.progress(second.digest))
+    go.release()
+    for case in (first, second):
+        await_signed(server, case)
+        assert server.desk.progress(case.digest) is None

@@ -41,7 +41,7 @@ from sealwright.service.ports import RequestState
 Tell = Callable[[str], None]
 RETRY_SECONDS = 1.0
 PROGRESS_SECONDS = 5
-"""How soon somebody who watches hears of a vote."""
+"""How soon somebody who watches hears of a vote, or of what the signer does."""
 LARGE_BYTES = 16 << 20  # takes long enough to say so
 
 
@@ -258,12 +258,16 @@ def find_target(name: str) -> TargetProfile:
 
 
 def watch(settings: Settings, api: Api, digest: str, seconds: float, tell: Tell) -> Status:
-    """Wait, and tell of each vote that comes meanwhile, by the votes themselves."""
+    """Wait, and tell of each vote that comes meanwhile, by the votes themselves, then of what the signer does.
+
+    That is the server's word.
+    """
     said = ""
 
-    def changed(_status: Status) -> None:
+    def changed(status: Status) -> None:
         nonlocal said
-        text = look(settings, api, digest).progress
+        is_signing = state_of(status) is RequestState.SIGNING
+        text = (status.detail if is_signing else "") or look(settings, api, digest).progress
         if text and text != said:
             tell(text)
             said = text

@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from itertools import takewhile
 
 from sealwright.core import records
 from sealwright.core.envelopes import SignedDocument
@@ -14,6 +15,7 @@ from sealwright.policy.quorum import Ballot
 from sealwright.service.ledger import Ledger
 from sealwright.service.live import Judge, Live, check_ready, final_state, is_final
 from sealwright.service.ports import Clock, DocumentStore, RequestState
+from sealwright.service.progress import Progress
 
 SETTLE_SECONDS = 5.0
 MAX_ROUND_SLOTS = 2000
@@ -41,8 +43,8 @@ class Desk:
         self._mutex = threading.RLock()
         self._live: dict[str, Live] = {}
         self._ready: dict[str, Live] = {}
-        self._taken: set[str] = set()
-        """Those that the pump has now: whatever changes meanwhile, no second intent is logged beside theirs."""
+        self._taken: dict[str, int] = {}
+        """Those that the pump has now, and since when: no second intent is logged beside theirs, whatever changes."""
         self._dormant: list[str] = []
         """Unfinished requests of the time before a restart that cannot be judged now, as without a policy."""
         self._dormant_epoch = 0
@@ -83,6 +85,20 @@ class Desk:
         """Return an unfinished request, or None."""
         return self._live.get(digest)
 
+    def progress(self, digest: str) -> Progress | None:
+        """Return how far the signatures of a request are that has its quorum; None for any other."""
+        with self._mutex:
+            live = self._live.get(digest)
+            if live is None or live.state is not RequestState.SIGNING:
+                return None
+            in_round = [self._live[taken] for taken in self._taken if taken in self._live]
+            making = sum(len(one.profiles) for one in in_round if not one.is_made)
+            signatures, since = len(live.profiles), self._taken.get(digest)
+            if since is not None:
+                return Progress(signatures=signatures, is_made=live.is_made, since=since, in_round=making)
+            before = takewhile(lambda one: one is not live, self._ready.values())
+            return Progress(signatures=signatures, before=making + sum(len(one.profiles) for one in before))
+
     def stop(self, digest: str, state: RequestState, detail: str) -> None:
         """End a request by a restriction that was logged; ``RefusedError`` (``conflict``) when its signatures are out.
 
@@ -105,7 +121,7 @@ class Desk:
         with self._mutex:
             self._live.pop(digest, None)
             self._ready.pop(digest, None)
-            self._taken.discard(digest)
+            self._taken.pop(digest, None)
         if keep:
             self._documents.set_state(digest, state, detail).result()
         self._on_end(digest)
@@ -123,7 +139,7 @@ class Desk:
                 some.append(live)
             for live in some:
                 del self._ready[live.checked.digest]
-                self._taken.add(live.checked.digest)
+                self._taken[live.checked.digest], live.is_made = now, False
         return [live for live in some if live.epoch == self._ledger.epoch or self._still_ready(live)]
 
     def _still_ready(self, live: Live) -> bool:
@@ -134,7 +150,7 @@ class Desk:
             check_ready(live)
         except SealwrightError as e:
             with self._mutex:
-                self._taken.discard(live.checked.digest)
+                self._taken.pop(live.checked.digest, None)
             self._fall_back(live, e)
             return False
         return True
@@ -152,7 +168,7 @@ class Desk:
     def retry(self, live: Live, why: str, *, after_seconds: int) -> None:
         """Put a request back that could not be signed now."""
         with self._mutex:
-            self._taken.discard(live.checked.digest)
+            self._taken.pop(live.checked.digest, None)
             if live.checked.digest in self._live:
                 live.detail, live.not_before = why, self._clock.now() + after_seconds
                 live.epoch = -1  # whatever the signer disliked is looked for again before the next try

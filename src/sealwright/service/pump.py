@@ -186,6 +186,7 @@ class Pump:
                 outcome=flight.outcome_digest,
             )
             outcomes.append((attempt, answer.outcome))
+            flight.live.is_made = True
             self._unlogged.append(flight)
         return outcomes
 

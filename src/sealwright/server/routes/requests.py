@@ -43,12 +43,12 @@ async def result(call: Call) -> Result:
     digest = _digest(call)
     event = call.context.waiters.add(digest)
     try:
-        return await _result(call, digest, event)
+        return await _result(call, digest, event, has_progress=True)
     finally:
         call.context.waiters.remove(digest, event)
 
 
-async def _result(call: Call, digest: str, event: asyncio.Event) -> Result:
+async def _result(call: Call, digest: str, event: asyncio.Event, *, has_progress: bool = False) -> Result:
     context = call.context
     deadline = asyncio.get_running_loop().time() + call.number("wait", 0, most=MAX_WAIT_SECONDS)
     while True:
@@ -60,7 +60,7 @@ async def _result(call: Call, digest: str, event: asyncio.Event) -> Result:
                 signed = context.documents.signatures(digest)
                 return Result(status=_status(call, row), signatures=signed[1] if signed else ())
             if row.state.is_final or left <= 0:
-                return Result(status=_status(call, row))
+                return Result(status=_status(call, row, has_progress=has_progress))
         try:
             await asyncio.wait_for(event.wait(), left)
         except TimeoutError:
@@ -98,7 +98,7 @@ async def get_request(call: Call) -> RequestAnswer:
     row = _row(call, call.parameter)
     stored = call.context.documents.stored(row.digest)
     return RequestAnswer(
-        status=_status(call, row),
+        status=_status(call, row, has_progress=True),
         request=stored.request,
         votes=(*(vote for _, _, _, vote in stored.votes), *call.context.documents.vetoes(row.digest)),
         messages=stored.messages,
@@ -145,10 +145,13 @@ def _row(call: Call, name: str) -> RequestRow:
     return row
 
 
-def _status(call: Call, row: RequestRow) -> Status:
+def _status(call: Call, row: RequestRow, *, has_progress: bool = False) -> Status:
+    """Return where a request stands; its progress goes through the queue, so that lists do without."""
     state, detail = row.state, row.detail
     if not state.is_final and (live := call.context.desk.look(row.digest)) is not None:
         state, detail = live.state, live.detail
+        if has_progress and not detail:
+            detail = str(call.context.desk.progress(row.digest) or "")
     return Status(
         digest=row.digest,
         id=row.id,
