@@ -4,11 +4,21 @@ import hashlib
 from dataclasses import replace
 
 import pytest
+from tests.client.signed import Maker
+from tests.independent.both import independent
 from tests.simulators.instance import Instance, MemoryPartition, Submission
 
+from sealwright.client.assembly import assemble
+from sealwright.client.recompute import recompute
 from sealwright.core import records
-from sealwright.core.errors import Code, RefusedError
+from sealwright.core.errors import Code, RefusedError, SealwrightError, VerificationError
+from sealwright.core.images import MemorySource
 from sealwright.core.keys import MAX_WHOLE_MESSAGE_BYTES, Algorithm, PublicKey
+from sealwright.core.patches import Patch
+from sealwright.evidence.bundle import Evidence
+from sealwright.evidence.verify import verify_evidence
+from sealwright.formats import FORMATS
+from sealwright.formats.interface import Trust
 from sealwright.policy import documents as d
 from sealwright.policy.authorise import rules_of
 
@@ -176,3 +186,145 @@ def test_a_first_signature_that_failed_is_not_signed(instance, kind, failure):
     assert partition.signed == {LyingPartition: 2, BrokenPartition: 0}[kind]
     instance.log_outcome(index, instance.outcome_of(result))
     assert instance.round(release=(index,)).released[0].signatures[2] == b""
+
+
+# With the format that lays such slots out: the approver before, the auditor after
+
+IMAGE = b"firmware of the mill"
+
+
+@pytest.fixture(scope="module")
+def signed(tmp_path_factory):
+    maker = Maker(algorithm=Algorithm.ED25519)
+    path = tmp_path_factory.mktemp("minisign") / "mill.bin"
+    path.write_bytes(IMAGE)
+    prepared = maker.prepare(path, options=maker.options() | {"output": "minisign", "trusted_comment": "version 1"})
+    return maker, prepared, assemble(maker.sign(prepared), path.name, MemorySource(IMAGE), FORMATS)
+
+
+def refusal(maker: Maker, evidence: Evidence) -> Code:
+    with pytest.raises(SealwrightError) as caught:
+        verify_evidence(evidence, MemorySource(IMAGE), maker.trust(), FORMATS)
+    assert independent(IMAGE, records.serialise(evidence), records.serialise(maker.trust())), "it says verified"
+    return caught.value.code
+
+
+def test_the_evidence_of_a_minisign_file_verifies(signed):
+    maker, prepared, evidence = signed
+    verified = verify_evidence(evidence, MemorySource(IMAGE), maker.trust(), FORMATS)
+    assert [slot.after for slot in verified.approved.request.slots] == [None, "signature"]
+    assert [profile.id for profile in verified.signing_keys] == [maker.profile.id] * 2
+    (sidecar,) = evidence.patch.sidecars
+    assert FORMATS["raw"].verify(
+        MemorySource(IMAGE), Trust(keys=(PublicKey(maker.profile.public_key),)), {sidecar.suffix: sidecar.content}
+    )
+    recompute(maker.request(prepared), {"mill.bin": MemorySource(IMAGE)}, maker.profiles, FORMATS)
+
+
+def test_the_independent_verifier_says_that_it_does_not_know_such_signatures(signed):
+    maker, _, evidence = signed
+    said = independent(IMAGE, records.serialise(evidence), records.serialise(maker.trust()))
+    assert said == "a signature over a signature is not supported by this verifier: global-signature"
+
+
+def test_evidence_with_another_tail_or_with_signatures_exchanged_is_refused(signed):
+    maker, _, evidence = signed
+    first, tail = evidence.messages
+    for changed in (
+        {"messages": (first, tail.replace(b"version 1", b"version 2"))},
+        {"messages": (first, evidence.signatures[0] + tail)},
+        {"messages": (first,)},
+        {"messages": (tail, first)},
+        {"signatures": evidence.signatures[::-1]},
+        {"signatures": (evidence.signatures[0],) * 2},
+        {"signatures": evidence.signatures[:1]},
+    ):
+        assert refusal(maker, replace(evidence, **changed)) is Code.EVIDENCE_MISMATCH
+
+
+def test_a_sidecar_flipped_anywhere_is_not_that_of_the_evidence(signed):
+    """Also where minisign's signatures cover nothing: in the key id and the untrusted comment."""
+    maker, _, evidence = signed
+    (sidecar,) = evidence.patch.sidecars
+    for at in range(len(sidecar.content)):
+        content = bytearray(sidecar.content)
+        content[at] ^= 1
+        forged = Patch(old_size=len(IMAGE), sidecars=(replace(sidecar, content=bytes(content)),))
+        with pytest.raises(SealwrightError) as caught:
+            verify_evidence(replace(evidence, patch=forged), MemorySource(IMAGE), maker.trust(), FORMATS)
+        assert caught.value.code is Code.IMAGE_MISMATCH
+
+
+SHARED = (
+    "roots", "policy", "sections", "request", "votes", "intent", "outcome", "outcome_index", "outcome_proof",
+    "followed", "checkpoint", "messages", "signatures",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda first, second: (first, replace(second, after=None)),
+        lambda first, second: (replace(first, slot="other"), replace(second, after="other")),
+        lambda first, second: (replace(second, after=None), first),
+    ],
+)
+def test_slots_that_the_format_does_not_lay_out_are_found_though_they_were_approved(signed, change):
+    """The requester is evil, two people approved without looking, and the signer knows no formats."""
+    maker, prepared, evidence = signed
+    slots = change(*prepared.slots)
+    named = {hashlib.sha256(message).hexdigest(): message for message in prepared.messages}
+    evil = replace(prepared, slots=slots, messages=tuple(named[slot.digest] for slot in slots))
+    request = maker.request(evil)
+    with pytest.raises(VerificationError) as caught:
+        recompute(request, {"mill.bin": MemorySource(IMAGE)}, maker.profiles, FORMATS)
+    assert caught.value.code is Code.SLOTS_DIFFER
+    dossier = maker.sign(evil, request=request)
+    with pytest.raises(VerificationError) as caught:
+        assemble(dossier, "mill.bin", MemorySource(IMAGE), FORMATS)
+    assert caught.value.code is Code.SLOTS_DIFFER
+    forged = replace(evidence, **{name: getattr(dossier, name) for name in SHARED})
+    assert refusal(maker, forged) is Code.SLOTS_DIFFER
+
+
+def test_a_slot_that_signs_a_signature_added_to_another_output_is_found(signed, tmp_path):
+    maker, *_ = signed
+    path = tmp_path / "mill.bin"
+    path.write_bytes(IMAGE)
+    plain = maker.prepare(path)
+    honest = assemble(maker.sign(plain), path.name, MemorySource(IMAGE), FORMATS)
+    more = replace(plain.slots[0], slot="more", digest=hashlib.sha256(TAIL).hexdigest(), after=plain.slots[0].slot)
+    evil = replace(plain, slots=(*plain.slots, more), messages=(*plain.messages, TAIL))
+    request = maker.request(evil)
+    with pytest.raises(VerificationError) as caught:
+        recompute(request, {"mill.bin": MemorySource(IMAGE)}, maker.profiles, FORMATS)
+    assert caught.value.code is Code.SLOTS_DIFFER
+    dossier = maker.sign(evil, request=request)
+    assert len(dossier.signatures) == 2
+    forged = replace(honest, **{name: getattr(dossier, name) for name in SHARED})
+    assert refusal(maker, forged) is Code.SLOTS_DIFFER
+
+
+def test_a_server_that_gives_other_signatures_than_the_slots_ask_for_is_found_before_anything_is_written(signed):
+    maker, prepared, _ = signed
+    dossier = maker.sign(prepared)
+    key = maker.instance.partitions[maker.profile.partition].keys[PublicKey(maker.profile.public_key).fingerprint]
+    first, _ = dossier.signatures
+    for second in (key.sign(dossier.messages[1]), key.sign(first + b"evil"), first):
+        with pytest.raises(VerificationError, match="slot global-signature of mill"):
+            assemble(replace(dossier, signatures=(first, second)), "mill.bin", MemorySource(IMAGE), FORMATS)
+
+
+def test_a_key_set_of_one_key_signs_both_slots(tmp_path):
+    maker = Maker(algorithm=Algorithm.ED25519)
+    scope = maker.instance.sections["scope", maker.profile.id.removesuffix("/1")]
+    key_set = d.KeySet(id="mill", members=(maker.profile.id,), rule=d.KeySetRule.ANY, image_format="raw")
+    maker.instance.put(replace(scope, key_sets=(key_set,)))
+    maker.instance.log_policy()
+    path = tmp_path / "mill.bin"
+    path.write_bytes(IMAGE)
+    prepared = maker.prepare(path, options=maker.options() | {"output": "minisign"})
+    evidence = assemble(maker.sign(prepared), path.name, MemorySource(IMAGE), FORMATS)
+    assert verify_evidence(evidence, MemorySource(IMAGE), maker.trust(), FORMATS).key_sets == (key_set,)
+    for kept in (evidence.signatures[:1], evidence.signatures[1:], ()):
+        assert refusal(maker, replace(evidence, signatures=kept)) in (Code.EVIDENCE_MISMATCH, Code.INVALID_DOCUMENT)

@@ -177,6 +177,23 @@ def test_a_legacy_signature_is_refused_with_the_way_out(tmp_path: Path) -> None:
     assert "without -l" in caught.value.hint
 
 
+def test_a_signature_made_legacy_again_passes_for_the_hash_as_a_file_unless_prehashing_is_demanded(
+    tmp_path: Path,
+) -> None:
+    """A property of minisign's format: nothing signs which kind it is."""
+    who = signer(ED25519)
+    content, hashed = signed(who), prepared(who).slots[0].whole_message
+    blob = base64.b64decode(content.split(b"\n")[SECOND_LINE])
+    relabelled = with_line(content, SECOND_LINE, base64.b64encode(b"Ed" + blob[2:]))
+    assert hashed is not None
+    given = files(tmp_path, relabelled, who, hashed)
+    assert minisign.verify(*given).returncode == 0
+    bad = minisign.verify(*given, "-H")
+    assert (bad.returncode, "Legacy (non-prehashed) signature found" in bad.stderr) == (1, True)
+    with pytest.raises(FormatError, match="legacy kind"):
+        verify(relabelled, who, hashed)
+
+
 def test_the_key_id_and_the_untrusted_comment_alone_are_not_covered(tmp_path: Path) -> None:
     """As in minisign, which then looks for another key; the evidence holds the whole file, byte for byte."""
     who = signer(ED25519)

@@ -332,6 +332,7 @@ class Verification:
         for slot, done in zip(r["slots"], out["slots"], strict=True):
             p, hashed = self.sections["key-profile", slot["key_profile"]], bytes.fromhex(slot["digest"])
             key, certificate = sha256(p["public_key"]).hex(), [sha256(c).hex() for c in p["certificates"][:1]]
+            need("after" not in slot, slot["slot"], "a signature over a signature is not supported by this verifier")
             hold("evidence", {26: (done["key"], done["algorithm"]) == (key, p["algorithm"])})
             if slot["artifact"] == e["artifact"]:
                 hold("evidence", {27: signatures, 30: messages or p["signs"] == "digest"})
