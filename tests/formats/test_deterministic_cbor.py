@@ -37,6 +37,15 @@ def test_what_cbor2_writes_canonically_is_read_and_written_alike(value: Any) -> 
             cbor.decode(encoded[:cut], what="value")
 
 
+def test_keys_stand_in_bytewise_order_and_not_in_the_older_one() -> None:
+    """Section 4.2.1, not 4.2.3: cbor2 puts -1, which is one byte, before 24, which is two."""
+    assert cbor.encode({-1: 0, 24: 0}).hex() == "a2181800" + "2000"
+    older = cbor2.dumps({-1: 0, 24: 0}, canonical=True)
+    assert older.hex() == "a2" + "2000" + "181800"
+    with pytest.raises(FormatError, match=r"not in bytewise order \(RFC 8949, section 4\.2\.1\)"):
+        cbor.decode(older, what="value")
+
+
 HEADS = b"\x00\x18\x1b\x20\x40\x41\x5f\x60\x80\x81\x82\x9f\xa0\xa1\xa2\xbf\xc1\xd8\xf4\xf6\xf9\xff"
 
 

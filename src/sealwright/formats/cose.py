@@ -2,8 +2,8 @@
 
 Maps are written and read in deterministic CBOR only, so that one content has one spelling; a header parameter that is
 critical (``crit``) and unknown is refused.  What the payload means is the caller's business.
-References: RFC 9052, sections 3 and 4; RFC 8949, section 4.2; algorithm numbers: RFC 9053, RFC 9864 (fully specified),
-RFC 9964 (ML-DSA), RFC 8778 (HSS/LMS).  SLH-DSA has no registered number yet and is refused.
+References: RFC 9052, sections 3 and 4; RFC 8949, section 4.2.1; algorithm numbers: RFC 9053, RFC 9864 (fully
+specified), RFC 9964 (ML-DSA), RFC 8778 (HSS/LMS).  SLH-DSA has no registered number yet and is refused.
 """
 
 from collections.abc import Mapping
@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-import cbor2
 from cryptography.hazmat.primitives.asymmetric import utils
 
 from sealwright.core.errors import Code, FormatError, VerificationError
@@ -116,18 +115,18 @@ def algorithm_number(algorithm: Algorithm, numbers: Numbers = Numbers.FULLY_SPEC
 
 def protected_header(parameters: Mapping[Any, Any]) -> bytes:
     """Encode a protected header: a deterministic map, or nothing where it is empty (RFC 9052, section 3)."""
-    return cbor2.dumps(dict(parameters), canonical=True) if parameters else b""
+    return deterministic_cbor.encode(dict(parameters)) if parameters else b""
 
 
 def signature_structure(protected: bytes, payload: bytes, external_aad: bytes = b"") -> bytes:
     """Return the Sig_structure, which is the message to sign (RFC 9052, section 4.4)."""
-    return cbor2.dumps(["Signature1", protected, external_aad, payload], canonical=True)
+    return deterministic_cbor.encode(["Signature1", protected, external_aad, payload])
 
 
 def sign1(protected: bytes, unprotected: Mapping[Any, Any], payload: bytes | None, signature: bytes) -> bytes:
     """Return the tagged COSE_Sign1; a detached payload is None (RFC 9052, section 4.2)."""
     parts = [protected, dict(unprotected), payload, signature]
-    return cbor2.dumps(cbor2.CBORTag(SIGN1_TAG, parts), canonical=True)
+    return deterministic_cbor.encode(deterministic_cbor.Tagged(SIGN1_TAG, parts))
 
 
 def cose_signature(algorithm: Algorithm, canonical: bytes) -> bytes:
