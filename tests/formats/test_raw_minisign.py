@@ -7,10 +7,9 @@ import pytest
 from tests.formats.throwaway import Signer, signer
 from tests.verifiers import minisign
 
-from sealwright.core import edwards
 from sealwright.core.errors import Code, FormatError, SealwrightError, VerificationError
 from sealwright.core.images import CHUNK_BYTES, MemorySource
-from sealwright.core.keys import Algorithm, PublicKey
+from sealwright.core.keys import Algorithm
 from sealwright.formats import raw, raw_minisign, targets
 from sealwright.formats.interface import Trust
 from sealwright.keystores import private_keys
@@ -29,14 +28,8 @@ def prepared(*who: Signer, image: bytes = IMAGE, **options: object) -> raw.Prepa
 
 
 def signed(who: Signer, **options: object) -> bytes:
-    """Sign as the signer does: the second message begins with the first signature."""
     made = prepared(who, **options)
-    values: dict[str, bytes] = {}
-    for slot in made.slots:
-        assert slot.whole_message is not None
-        before = values[slot.after] if slot.after else b""
-        values[slot.name] = private_keys.sign(who.key, ED25519, before + slot.whole_message)
-    (sidecar,) = made.assemble(values).sidecars
+    (sidecar,) = made.assemble(who.sign_all(made)).sidecars
     assert sidecar.suffix == ".minisig"
     return sidecar.content
 
@@ -131,11 +124,6 @@ def test_halves_of_two_files_are_refused_by_minisign_and_us(tmp_path: Path) -> N
         verify(mixed, who)
 
 
-def public_key_of(path: Path) -> PublicKey:
-    blob = base64.b64decode(path.read_text().splitlines()[1])
-    return PublicKey(edwards.spki_of(blob[10:]))
-
-
 @pytest.mark.parametrize("options", [(), ("-t", "version 1.2.3 für Zürich"), ("-t", ""), ("-c", "from our mill")])
 def test_we_verify_what_minisign_signs_with_a_key_of_its_own(tmp_path: Path, options: tuple[str, ...]) -> None:
     public, secret = minisign.generate(tmp_path)
@@ -143,7 +131,7 @@ def test_we_verify_what_minisign_signs_with_a_key_of_its_own(tmp_path: Path, opt
     image.write_bytes(IMAGE)
     minisign.sign(image, secret, *options)
     assert minisign.VERIFIED in minisign.verify(image, public).stdout
-    content, key = (tmp_path / "router.bin.minisig").read_bytes(), public_key_of(public)
+    content, key = (tmp_path / "router.bin.minisig").read_bytes(), minisign.key_of(public)
     trust = Trust(keys=(signer(Algorithm.ECDSA_P256_SHA256).public_key, signer(ED25519).public_key, key))
     verified = raw.verify(MemorySource(IMAGE), trust, {".minisig": content})
     assert verified.keys == (key,)
@@ -154,15 +142,20 @@ def test_we_verify_what_minisign_signs_with_a_key_of_its_own(tmp_path: Path, opt
             raw.verify(MemorySource(image_bytes), Trust(keys=keys), {".minisig": content})
 
 
-def test_minisign_reads_our_public_key_file_as_its_own(tmp_path: Path) -> None:
+def test_our_public_key_file_differs_from_that_of_minisign_in_the_key_id_alone(tmp_path: Path) -> None:
     public, _ = minisign.generate(tmp_path)
-    ours = raw_minisign.public_key_file(public_key_of(public)).splitlines()
-    theirs = public.read_text().splitlines()
-    assert [len(line) for line in ours] == [len(line) for line in theirs]
+    key = minisign.key_of(public)
+    ours, theirs = (text.splitlines() for text in (raw_minisign.public_key_file(key), public.read_text()))
     blobs = [base64.b64decode(lines[1]) for lines in (ours, theirs)]
-    assert blobs[0][:2] == blobs[1][:2]
-    assert blobs[0][10:] == blobs[1][10:]
-    assert ours[0].startswith("untrusted comment: minisign public key ")
+    assert blobs[0][2:10] == raw_minisign.key_id(key)
+    assert blobs[0][:2] + blobs[0][10:] == blobs[1][:2] + blobs[1][10:]
+    for lines, blob in zip((ours, theirs), blobs, strict=True):
+        assert lines[0] == f"untrusted comment: minisign public key {raw_minisign.spelled(blob[2:10])}"
+
+
+def test_a_key_id_is_spelled_as_minisign_spells_it() -> None:
+    assert raw_minisign.spelled(bytes.fromhex("526dc9e05c8a06f8")) == "F8068A5CE0C96D52"
+    assert raw_minisign.spelled(bytes.fromhex("526dc9e05c8a0600")) == "68A5CE0C96D52"
 
 
 def test_a_legacy_signature_is_refused_with_the_way_out(tmp_path: Path) -> None:
@@ -173,7 +166,7 @@ def test_a_legacy_signature_is_refused_with_the_way_out(tmp_path: Path) -> None:
     assert minisign.VERIFIED in minisign.verify(image, public).stdout
     content = (tmp_path / "router.bin.minisig").read_bytes()
     with pytest.raises(FormatError, match="legacy kind") as caught:
-        raw.verify(MemorySource(IMAGE), Trust(keys=(public_key_of(public),)), {".minisig": content})
+        raw.verify(MemorySource(IMAGE), Trust(keys=(minisign.key_of(public),)), {".minisig": content})
     assert "without -l" in caught.value.hint
 
 

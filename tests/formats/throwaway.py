@@ -51,15 +51,21 @@ class Signer:
             certificates=(self.certificate_der, *more),
         )
 
-    def sign(self, slot: Slot) -> bytes:
-        """Sign as a keystore would: it gets the digest, or the message where the algorithm is not prehashed."""
+    def sign(self, slot: Slot, before: bytes = b"") -> bytes:
+        """Sign as a keystore would: it gets the digest, or the message where the algorithm is not prehashed.
+
+        ``before`` is the signature of the slot after which this one comes.
+        """
         if slot.algorithm.is_prehashed:
             return private_keys.sign(self.key, slot.algorithm, slot.digest)
         assert slot.whole_message is not None
-        return private_keys.sign(self.key, slot.algorithm, slot.whole_message)
+        return private_keys.sign(self.key, slot.algorithm, before + slot.whole_message)
 
     def sign_all(self, prepared: Prepared) -> Mapping[str, bytes]:
-        return {slot.name: self.sign(slot) for slot in prepared.slots}
+        made: dict[str | None, bytes] = {None: b""}
+        for slot in prepared.slots:
+            made[slot.name] = self.sign(slot, made[slot.after])
+        return {name: value for name, value in made.items() if name is not None}
 
     def anchor(self, folder: Path) -> Path:
         """Write the certificate where a verifier can read it."""

@@ -1,5 +1,6 @@
 """Targets that are firmware formats: each as a whole, and what stands beside or around them."""
 
+import hashlib
 from collections.abc import Callable
 from functools import cache
 from types import ModuleType
@@ -106,6 +107,20 @@ def _beside(name: str) -> Callable[[bytes], None]:
     return run
 
 
+def minisign_file(data: bytes) -> None:
+    """The same, and of what is accepted the trusted comment is one that was signed."""
+    said = known("raw-minisign")
+    _beside("raw-minisign")(data)
+    accepted = refused(lambda: raw.verify(MemorySource(RAW_IMAGE), said.trust, {".minisig": data}))
+    if accepted is not None and trusted_comment(data) not in said.contents:
+        raise Finding("a trusted comment is accepted that nobody signed")
+
+
+def trusted_comment(data: bytes) -> str:
+    """Return the digest of the third line of a minisign file."""
+    return hashlib.sha256(data.split(b"\n")[2]).hexdigest()
+
+
 TARGETS: dict[str, Target] = {
     "uefi-pe": Target(
         run=FormatTarget(
@@ -161,6 +176,7 @@ TARGETS: dict[str, Target] = {
     ),
     "raw-cose": Target(run=_beside("raw-cose")),
     "raw-sshsig": Target(run=_beside("raw-sshsig")),
+    "raw-minisign": Target(run=minisign_file),
     "u-boot-fit-control": Target(run=control_devicetree, repair=repairs.devicetree),
     "uki": Target(run=unified_kernel),
 }

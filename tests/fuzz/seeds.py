@@ -23,6 +23,7 @@ from tests.fuzz import documents, firmware
 from tests.fuzz.harness import CORPUS, KNOWN, FormatTarget
 from tests.simulators import ceremonies
 from tests.simulators.fido import SecurityKey
+from tests.verifiers import minisign
 
 from sealwright.core import ssharmour, sshsig
 from sealwright.core.images import MemorySource
@@ -87,10 +88,10 @@ def sign(module: Format, image: bytes, *by: Signer, **options: object) -> bytes:
     return b"".join(prepared.assemble(signatures).apply(source))
 
 
-def beside(module: Format, image: bytes, *by: Signer, **options: object) -> dict[str, bytes]:
+def beside(module: Format, image: bytes, by: Signer, **options: object) -> dict[str, bytes]:
     source = MemorySource(image)
-    prepared = module.prepare(source, [who.signing_key() for who in by], options, targets.ANY)
-    signatures = {slot.name: who.sign(slot) for slot, who in zip(prepared.slots, by, strict=True)}
+    prepared = module.prepare(source, [by.signing_key()], options, targets.ANY)
+    signatures = by.sign_all(prepared)
     return {sidecar.suffix: sidecar.content for sidecar in prepared.assemble(signatures).sidecars}
 
 
@@ -257,6 +258,23 @@ def signature_files(corpus: Corpus) -> None:
         corpus.know(name, [signer(a).public_key for a in algorithms], {suffix: b"" for suffix, _ in made.values()})
 
 
+def minisign_files(corpus: Corpus) -> None:
+    """Ours, and what minisign makes."""
+    (ours,) = beside(firmware.raw, firmware.RAW_IMAGE, signer(ED25519), output="minisign", **firmware.TIME).values()
+    seeds = {"signed-ed25519": ours}
+    with tempfile.TemporaryDirectory() as name:
+        public, secret = minisign.generate(Path(name))
+        image = Path(name) / "fuzz.bin"
+        image.write_bytes(firmware.RAW_IMAGE)
+        for seed, options in (("signed-by-minisign", ()), ("legacy", ("-l",))):
+            minisign.sign(image, secret, *options)
+            seeds[seed] = image.with_name("fuzz.bin.minisig").read_bytes()
+        theirs = minisign.key_of(public)
+    comments = [firmware.trusted_comment(content) for seed, content in seeds.items() if seed.startswith("signed")]
+    corpus.put("raw-minisign", seeds)
+    corpus.know("raw-minisign", [signer(ED25519).public_key, theirs], {".minisig": b""}, comments)
+
+
 def signatures(corpus: Corpus) -> None:
     """SSH signatures of people and machines, hash-based ones, and public keys of each kind."""
     keys = {algorithm: signer(algorithm).public_key for algorithm in Algorithm if algorithm is not Algorithm.HSS_LMS}
@@ -309,6 +327,7 @@ def main() -> None:
         manifests,
         memory_images,
         signature_files,
+        minisign_files,
         signatures,
         key_ceremonies,
     ):

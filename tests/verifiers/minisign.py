@@ -1,9 +1,13 @@
 """minisign signs and judges files of its own kind."""
 
+import base64
 import subprocess
 from pathlib import Path
 
 from tests.conftest import require_tool
+
+from sealwright.core import edwards
+from sealwright.core.keys import PublicKey
 
 VERIFIED = "Signature and comment signature verified"
 
@@ -19,6 +23,11 @@ def generate(folder: Path) -> tuple[Path, Path]:
     made = _run("-G", "-W", "-p", public, "-s", secret)
     assert made.returncode == 0, made.stderr
     return public, secret
+
+
+def key_of(public_key: Path) -> PublicKey:
+    """Return the key of a public key file of minisign's own making."""
+    return PublicKey(edwards.spki_of(base64.b64decode(public_key.read_text().splitlines()[1])[10:]))
 
 
 def sign(image: Path, secret_key: Path, *options: str) -> None:

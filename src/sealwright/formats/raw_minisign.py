@@ -134,8 +134,8 @@ def key_id(key: PublicKey) -> bytes:
 
 
 def spelled(identifier: bytes) -> str:
-    """Return a key id as minisign prints it: as a little-endian number."""
-    return identifier[::-1].hex().upper()
+    """Return a key id as minisign prints it: as a little-endian number, without zeros in front."""
+    return f"{int.from_bytes(identifier, 'little'):X}"
 
 
 def _raw(key: PublicKey) -> bytes:
