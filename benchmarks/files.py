@@ -118,7 +118,12 @@ def _file_to_file(folder: Path, image: Path, image_format: str, runs: int) -> li
     commands |= _other_signers(image_format, image, out, folder / "keys")
     medians = alternate(runs, **{name: job(command) for name, command in commands.items()})
     name = f"{image_format} {image.stat().st_size >> 20} MiB, file to file"
-    aims = {"loop": "<= 1.5", "osslsigncode": "<= 1", "imgtool": "<= 0.33, or the loop", "mkimage": "<= 0.33"}
+    aims = {
+        "loop": "<= 1.5",
+        "osslsigncode": "<= 1",
+        "imgtool": "<= 0.33, or the loop",
+        "mkimage": "<= 0.33, or the loop",
+    }
     figures = [
         Figure(name=f"{name}, {other}", ours=medians["ours"], other=medians[other], unit="s", beside=other,
                aim=aims.get(other, ""))

@@ -1,4 +1,7 @@
-"""A large Intel HEX file: signed from end to end by us, and merely loaded and hashed by intelhex and bincopy."""
+"""A large Intel HEX file: signed from end to end by us, and merely loaded and hashed by intelhex and bincopy.
+
+Beside them a loop of the needed reads, hashes and conversion of digits, in C but for the loop.
+"""
 
 import os
 import subprocess
@@ -37,12 +40,16 @@ def figures(folder: Path, *, size: int, runs: int) -> list[Figure]:
     def other(name: str) -> Callable[[], float]:
         return lambda: _timed("hex_others", name, image)[0]
 
-    others = ("intelhex", "bincopy")
-    medians = alternate(runs, ours=ours, **{name: other(name) for name in others})
+    def loop() -> float:
+        return _timed("file_loop", "intel-hex", image, folder / "loop")[0]
+
+    others = {"intelhex": other("intelhex"), "bincopy": other("bincopy"), "loop": loop}
+    medians = alternate(runs, ours=ours, **others)
     name = f"Intel HEX {image.stat().st_size >> 20} MiB, file to file"
     found = [
         Figure(name=f"{name}, {beside}", ours=medians["ours"], other=medians[beside], unit="s",
-               beside=f"{beside}, loading and one hash", aim="<= 0.33")
+               beside="loop" if beside == "loop" else f"{beside}, loading and one hash",
+               aim="<= 1.5, or the tools" if beside == "loop" else "<= 0.33, or the loop")
         for beside in others
     ]  # fmt: skip
     return [*found, Figure(name=f"{name}, memory", ours=max(peaks), unit="MiB", aim="<= 150")]
