@@ -92,7 +92,10 @@ class Worker:
         self._stop()
         if time.monotonic() < self._not_before:
             raise self._unavailable(f"failed {self._failures} times and is not started again yet")
-        ours, theirs = socketpair()
+        try:
+            ours, theirs = socketpair()
+        except OSError as e:  # too many open files
+            raise self._unavailable(f"no worker can be started: {e.strerror}") from e
         ours.settimeout(self._timeout_seconds)
         with theirs:
             self._running = self._start(theirs), ours

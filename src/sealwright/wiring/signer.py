@@ -55,20 +55,44 @@ class WorkerPartition:
         return self._worker.counters()
 
 
+class RefusingPartition:
+    """A partition whose worker cannot be started: its own orders are refused, and nobody else's."""
+
+    def __init__(self, reason: SealwrightError) -> None:
+        self._reason = reason
+
+    def sign(self, tasks: Sequence[SigningTask]) -> Sequence[bytes | SealwrightError]:
+        """Refuse."""
+        return [self._reason] * len(tasks)
+
+    def counters(self) -> Mapping[str, tuple[int, int]]:
+        """Refuse."""
+        raise self._reason
+
+
 class Partitions(Mapping[str, Partition]):
-    """The workers by partition; one that was made after the signer started is found when it is first asked for."""
+    """The workers by partition; one that was made, or mended, after the signer started is found when it is asked for.
+
+    A partition whose secret cannot be read must not keep the signer from starting, or from signing for others.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._workers: dict[str, Worker] = {}
+        self._refusing: dict[str, SealwrightError] = {}
         self._lock = threading.Lock()  # rounds and canaries ask at once, and a partition has one worker
         self._load()
 
     def __getitem__(self, name: str) -> Partition:
         with self._lock:
             if name not in self._workers:
-                self._load()
-        return WorkerPartition(self._workers[name])
+                try:
+                    self._load()
+                except SealwrightError as e:  # the settings, which were good when the signer started
+                    self._refusing[name] = e
+            if name in self._refusing:
+                return RefusingPartition(self._refusing[name])
+            return WorkerPartition(self._workers[name])
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._workers)
@@ -84,9 +108,14 @@ class Partitions(Mapping[str, Partition]):
             worker.close()
 
     def _load(self) -> None:
-        for name, setting in settings.load(self._folder).partitions.items():
+        partitions = settings.load(self._folder).partitions
+        self._refusing = {}
+        for name, setting in partitions.items():
             if name not in self._workers:
-                self._workers[name] = start_worker(setting)
+                try:
+                    self._workers[name] = start_worker(setting)
+                except SealwrightError as e:
+                    self._refusing[name] = e
 
 
 def start_worker(setting: PartitionSetting) -> Worker:
@@ -144,13 +173,15 @@ def run(folder: Path) -> None:
         partitions.close()
 
 
-def _sing(canaries: Canaries, endpoint: Endpoint, ended: threading.Event) -> None:
+def _sing(canaries: Canaries, endpoint: Endpoint, ended: threading.Event, look_seconds: float = LOOK_SECONDS) -> None:
     """Look again and again whose canary is due."""
-    while not ended.wait(LOOK_SECONDS):
+    while not ended.wait(look_seconds):
         try:
             canaries.sing(endpoint.active_keys())
         except SealwrightError as e:
             sys.stderr.write(f"sealwright: signer: canaries: {e.message}\n")
+        except Exception as e:  # noqa: BLE001 - whatever it is, a watch that ends is worse than one that stumbles
+            sys.stderr.write(f"sealwright: signer: canaries: {type(e).__name__}\n")
 
 
 def forbid_dumps() -> None:
