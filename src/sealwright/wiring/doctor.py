@@ -30,6 +30,7 @@ from sealwright.wiring.configuration import FILE_NAME, Configuration
 
 LEAST_FREE_BYTES, FEW_FREE_BYTES = 100 << 20, 2 << 30
 SOON_SECONDS = 30 * DAY_SECONDS
+HYBRID_SINCE = (3, 5)
 _STA_UNSYNC, _STATUS_AT, _TIMEX_BYTES = 0x40, 40, 208  # struct timex of 64-bit Linux: adjtimex(2)
 
 
@@ -239,6 +240,14 @@ def check_address(configuration: Configuration) -> Iterator[Finding]:
         return
     certificate = x509.load_pem_x509_certificate(configuration.tls_certificate.read_bytes())
     yield from expiry("network", "the TLS certificate", int(certificate.not_valid_after_utc.timestamp()), "renew it")
+    yield _key_exchange()
+
+
+def _key_exchange() -> Finding:
+    """Say whether TLS agrees on keys by X25519MLKEM768 too; OpenSSL offers it by itself from 3.5 on."""
+    is_hybrid = ssl.OPENSSL_VERSION_INFO >= HYBRID_SINCE
+    spelt = "is hybrid with those who can (X25519MLKEM768)" if is_hybrid else "is classical: X25519MLKEM768 needs 3.5"
+    return (fine if is_hybrid else note)("network", f"key exchange of TLS, by {ssl.OPENSSL_VERSION}, {spelt}")
 
 
 def check_machine(configuration: Configuration) -> Iterator[Finding]:
