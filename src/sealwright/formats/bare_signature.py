@@ -3,6 +3,9 @@
 The key signs the hash of the content itself, which stands elsewhere.  A capsule holds the ContentInfo, a variable the
 SignedData without it.  SHA-256 and RSA PKCS #1 only, as edk2 and U-Boot demand.  With ContentInfo, signed attributes
 are read too, since mkeficapsule writes them and firmware takes them.
+
+Verifiers tell by the file alone, which nobody signs, whether a key signed the hash of the content or that of a set of
+attributes that name the content's hash.  So content that reads as a set is neither signed nor accepted (ADR 0086).
 Reference: RFC 2315, sections 7 and 9; UEFI 2.10, sections 8.2.2 (variables) and 23.1.2 (capsules).
 """
 
@@ -31,6 +34,8 @@ from sealwright.formats.der import check_der
 from sealwright.formats.interface import ExistingSignature, SigningKey, Slot, Trust
 
 ALGORITHM = Algorithm.RSA_PKCS1_SHA256
+SET, INDEFINITE = 0x31, 0x80
+MAX_BER_HEADER = 2 + 0x7F
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,10 +88,36 @@ class Draft:
 
 
 def draft(key: SigningKey, image: ByteSource, message: Message, *, has_content_info: bool) -> Draft:
-    """Hash the message and lay out a signature over it."""
+    """Hash the message and lay out a signature over it; ``FormatError`` for one that reads as a set of attributes."""
+    if reads_as_set(image, message):
+        raise FormatError(
+            "what would be signed is one ASN.1 SET: as signed attributes it would be a signature over other content",
+            at=0,
+            code=Code.INVALID_DOCUMENT,
+            hint="put anything before it: in a capsule, a payload header (fw_version, lowest_supported_version)",
+        )
     return Draft(
         key=key, message=message, digest=message.digest(image, ALGORITHM.hash_name), has_content_info=has_content_info
     )
+
+
+def reads_as_set(image: ByteSource, message: Message) -> bool:
+    """Whether the message is one SET and nothing else, its length in any spelling that some BER reader takes."""
+    head = b""
+    for piece in message.pieces:
+        missing = MAX_BER_HEADER - len(head)
+        head += (
+            piece[:missing]
+            if isinstance(piece, bytes)
+            else image.read(piece.start, min(missing, piece.stop - piece.start))
+        )
+    if len(head) < 2 or head[0] != SET:
+        return False
+    length = head[1]
+    if length == INDEFINITE:
+        return True
+    count = length & 0x7F if length & 0x80 else 0
+    return 2 + count + (int.from_bytes(head[2 : 2 + count]) if count else length) == message.size
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,8 +147,11 @@ class BareSignature:
             raise VerificationError("UEFI signature with another algorithm", expected=ALGORITHM, got=self.description)
         return key
 
-    def is_over(self, digest: bytes, key: PublicKey) -> bool:
-        """Whether ``key`` made this signature over content of that hash."""
+    def is_over(self, image: ByteSource, content: Message, key: PublicKey) -> bool:
+        """Whether ``key`` made this signature over that content; ``VerificationError`` if it reads as attributes."""
+        if self.attributes is None and reads_as_set(image, content):
+            raise VerificationError("what is signed reads as signed attributes, which are no content of their own")
+        digest = content.digest(image, ALGORITHM.hash_name)
         try:
             if self.attributes is not None:
                 self.attributes.verify(Trust(keys=(key,)))

@@ -130,8 +130,7 @@ def verify(image: ByteSource, trust: Trust, sidecars: Mapping[str, bytes]) -> Ve
     if found.signature is None:
         raise VerificationError("capsule carries no signature")
     key = found.signature.trusted_key(trust)
-    digest = Message((found.payload, found.monotonic_count)).digest(image, "sha256")
-    if not found.signature.is_over(digest, key):
+    if not found.signature.is_over(image, Message((found.payload, found.monotonic_count)), key):
         raise VerificationError("payload and monotonic count are not what was signed", code=Code.IMAGE_MISMATCH)
     return Verified(format=name, signatures=(found.signature.describe(cms.SLOT),), keys=(key,))
 

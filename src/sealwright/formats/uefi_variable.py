@@ -7,7 +7,6 @@ it travels in a section of a program (``.sbatl``), which is signed as one.
 Reference: UEFI 2.10, section 8.2.2; ``docs/formats/uefi-variable.md``.
 """
 
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -147,7 +146,7 @@ def verify(image: ByteSource, trust: Trust, sidecars: Mapping[str, bytes]) -> Ve
     signature_lists.read(update.data, update.data_at)
     key = update.signature.trusted_key(trust)
     for what, head in _heads():
-        if update.signature.is_over(hashlib.sha256(head + update.time + update.data).digest(), key):
+        if update.signature.is_over(image, Message((head + update.time + update.data,)), key):
             return Verified(format=name, signatures=(update.signature.describe(what),), keys=(key,))
     raise VerificationError(
         "update is not what was signed, for no variable that it could be for", code=Code.IMAGE_MISMATCH
