@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.conftest import missing
 
 from sealwright.client.files import FileSource
 from sealwright.client.outputs import Outputs, write_patched
@@ -70,7 +71,7 @@ def test_a_file_is_patched_as_the_patch_says(tmp_path_factory, data, cuts, new):
 def test_an_image_on_another_file_system_gives_the_same_file(tmp_path):
     memory = Path("/dev/shm")  # noqa: S108 - the kernel copies nothing from one file system to another
     if not memory.is_dir():
-        pytest.skip("no second file system")
+        missing("a second file system, /dev/shm,")
     with tempfile.NamedTemporaryFile(dir=memory) as other:
         other.write(DATA)
         other.flush()

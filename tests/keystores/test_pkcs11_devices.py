@@ -144,6 +144,14 @@ def test_an_algorithm_that_the_device_lacks_is_refused_before_it_is_asked(
     assert shim.calls("C_GenerateKeyPair") == 0
 
 
+def test_a_utimaco_makes_no_ed25519_key_that_would_not_sign_unless_somebody_names_the_numbers() -> None:
+    uri = "pkcs11:token=a?module-path=/opt/utimaco/libcs_pkcs11_R3.so"
+    with pytest.raises(ConfigurationError, match="ed25519 is not used through PKCS#11 on utimaco"):
+        parse_uri(uri).device.numbers(ED25519)
+    assert parse_uri(f"{uri}&x-mechanisms=ed25519:0x1041:0x1040").device.numbers(ED25519) == (0x1041, 0x1040)
+    assert parse_uri(uri).device.numbers(ECDSA) == (abi.CKM_ECDSA, abi.CKM_EC_KEY_PAIR_GEN)
+
+
 @pytest.mark.parametrize("device", [device for device in DEVICES if not device.makes_tokens], ids=lambda d: d.name)
 def test_a_token_that_only_its_vendor_makes_is_left_to_the_vendors_tool(
     new_token: tuple[SoftHsm, str], device: Device

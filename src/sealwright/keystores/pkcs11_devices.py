@@ -1,7 +1,8 @@
 """What is particular about the PKCS#11 modules of vendors.  Data; the keystore reads all of it.
 
 A module is known by its file name, or by ``x-device=`` in the URI.  ``is_tried`` says whether anybody ran this code
-against the device itself: where it is False, the facts are those of the vendor's published documents and headers.
+against the device itself: where it is False, docs/operate/keystores.md says of each fact whether it was read in the
+vendor's documents, read in other people's programs for the device, or is from memory.
 Common to all: one process, one thread and one session a token, never used after a fork; raw r||s from CKM_ECDSA.
 """
 
@@ -115,7 +116,7 @@ NSS = Device(
 )
 LUNA = Device(
     name="luna",
-    description="Thales Luna Network and PCIe HSM 7; the partition's label is the token's.  CHRYSTOKI_CONF_PATH.",
+    description="Thales Luna 7; the partition's label is the token's; ChrystokiConfigurationPath names a folder.",
     modules=("libCryptoki2_64.so", "libCryptoki2.so"),
     tool="lunacm",
     families=frozenset(_STANDARD),  # ML-DSA from firmware 7.9.0 with client 10.9.0
@@ -133,6 +134,7 @@ UTIMACO = Device(
     description="Utimaco u.trust and SecurityServer; CS_PKCS11_R3_CFG names the device, KeepAlive keeps its sessions.",
     modules=("libcs_pkcs11_R3.so",),
     tool="p11tool2",
+    families=frozenset({Family.RSA, Family.ECDSA}),  # Ed25519 by calls of its own: one made as usual does not sign
 )
 SECUROSYS = Device(
     name="securosys",
