@@ -4,7 +4,8 @@ import json
 from pathlib import Path
 
 import pytest
-from tests.formats.fits import Recipe, flipped, node_of, sign, with_other_kernel
+from tests.formats.fits import Recipe, node_of, sign, with_other_kernel
+from tests.formats.flips import flipped
 
 from sealwright.cli.main import main
 
@@ -74,3 +75,27 @@ def test_a_broken_old_image_is_an_error(signed: bytes, tmp_path: Path, capsys: p
     assert main(["inspect", str(tmp_path / "new"), "--against", str(tmp_path / "old")]) == 65
     assert main(["inspect", str(tmp_path / "new"), "--against", str(tmp_path / "missing")]) != 0
     assert "missing" in capsys.readouterr().err
+
+
+def test_a_change_of_what_no_signature_covers_shows_too(
+    signed: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    changed = inspected(capsys, signed + b"behind", signed + b"beside", tmp_path)
+    (label,) = changed
+    assert label.startswith("not covered")
+    assert changed[label][0].split(",")[0] == changed[label][1].split(",")[0]
+
+
+def test_a_file_that_cannot_be_read_is_named(signed: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "new").write_bytes(signed)
+    (tmp_path / "old").write_bytes(signed[:-9])
+    assert main(["inspect", str(tmp_path / "new"), "--against", str(tmp_path / "old")]) == 65
+    assert capsys.readouterr().err.startswith("sealwright: error: old: ")
+
+
+def test_an_option_that_nothing_asks_for_is_refused(
+    signed: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "new").write_bytes(signed)
+    assert main(["inspect", str(tmp_path / "new"), "--option", "profile=flat"]) == 64
+    assert "--option says what --content writes" in capsys.readouterr().err

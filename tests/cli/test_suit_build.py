@@ -40,7 +40,7 @@ def test_an_existing_file_is_not_written_over_unless_asked(template: Path, capsy
     assert main(command) == 78
     assert "update.suit" in capsys.readouterr().err
     assert output.read_bytes() == b"precious"
-    assert main([*command, "--replace"]) == 0
+    assert main([*command, "--force"]) == 0
 
 
 def test_a_template_without_its_image_is_refused_and_leaves_nothing(

@@ -44,7 +44,7 @@ def test_an_existing_file_is_not_written_over_unless_asked(
     assert main(["uki", "build", *arguments]) == 78
     assert "image.efi" in capsys.readouterr().err
     assert (tmp_path / "image.efi").read_bytes() == b"precious"
-    assert main(["uki", "build", *arguments, "--replace"]) == 0
+    assert main(["uki", "build", *arguments, "--force"]) == 0
     assert (tmp_path / "image.efi").read_bytes() == ukis.build(PARTS)
 
 

@@ -10,8 +10,16 @@ from sealwright.cli.lean import Parser
 from sealwright.cli.output import UsageError, iso, note, show, show_json, show_table, utc
 from sealwright.client.comparison import Change, Inspected, changes
 from sealwright.client.files import FileSource
-from sealwright.client.images import choose_format
-from sealwright.client.offline import VerifiedFile, check_expected, files_beside, load_trust, verify_file, write_content
+from sealwright.client.images import choose_format, naming
+from sealwright.client.offline import (
+    VerifiedFile,
+    check_expected,
+    files_beside,
+    known_contents,
+    load_trust,
+    verify_file,
+    write_content,
+)
 from sealwright.client.stateful import label_of
 from sealwright.core.images import Range
 from sealwright.core.keys import PublicKey
@@ -84,16 +92,20 @@ def inspect(arguments: Sequence[str]) -> None:
     parser = Parser("inspect", "Say what an image is, what a signature covers, and which signatures it carries.")
     parser.add_argument("image", metavar="IMAGE", type=Path)
     parser.add_argument("--format", metavar="NAME", help=f"one of {', '.join(FORMATS)}; by default it is detected")
-    parser.add_argument("--content", metavar="FILE", type=Path, help="write the bytes that a signature covers to FILE")
+    contents = f"write the bytes that a signature covers to FILE ({', '.join(known_contents(FORMATS))})"
+    parser.add_argument("--content", metavar="FILE", type=Path, help=contents)
     parser.add_argument(
         "--option", metavar="NAME=VALUE", action="append", default=[], help="with --content: as for `sign`"
     )
     parser.add_argument("--against", metavar="OLD", type=Path, help="say also what changed since another image")
     chosen = parser.parse_args(arguments)
+    if chosen.option and not chosen.content:
+        raise UsageError("--option says what --content writes", hint="name the file to write with --content")
     changed = None
     with FileSource(chosen.image) as source:
         image_format = choose_format(source, chosen.format)
-        inspection = image_format.inspect(source)
+        with naming(chosen.image if chosen.against else None):
+            inspection = image_format.inspect(source)
         if chosen.against:
             changed = _changes(chosen.against, chosen.format, Inspected(source=source, inspection=inspection))
         if chosen.content:
@@ -109,7 +121,8 @@ def inspect(arguments: Sequence[str]) -> None:
 
 def _changes(old: Path, format_name: str | None, new: Inspected) -> tuple[Change, ...]:
     with FileSource(old) as source:
-        inspection = choose_format(source, format_name).inspect(source)
+        with naming(old):
+            inspection = choose_format(source, format_name).inspect(source)
         return changes(Inspected(source=source, inspection=inspection), new)
 
 
@@ -252,7 +265,8 @@ def _show_inspection(image: Path, inspection: Inspection) -> None:
     for path in files_beside(image):
         show(f"  beside the file: {path.name}")
     show_table((s.name, f"{s.algorithm} by {s.signer}") for s in inspection.signatures)
-    show("covered by a signature:")
+    is_signed = bool(inspection.signatures or files_beside(image))
+    show("covered by a signature:" if is_signed else "a signature would cover:")
     show_table((_span(part), f"{part.stop - part.start} bytes") for part in inspection.covered)
     said = next((label for label in inspection.facts if label.startswith("Not covered")), "")
     nothing = f" see {said!r} above; by the other profiles nothing" if said else " nothing"
@@ -262,7 +276,13 @@ def _show_inspection(image: Path, inspection: Inspection) -> None:
 
 def _show_changes(old: Path, changed: Sequence[Change]) -> None:
     show(f"changed since {old}:" + ("" if changed else " nothing"))
-    rows = ((change.label, f"{change.before or 'none'} -> {change.after or 'none'}") for change in changed)
+    rows = (
+        (
+            change.label,
+            " -> ".join("(not there)" if value is None else value for value in (change.before, change.after)),
+        )
+        for change in changed
+    )
     show_table(rows)
 
 

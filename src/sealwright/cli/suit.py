@@ -30,7 +30,7 @@ def build(
     folder: Annotated[
         Path | None, typer.Option("--folder", metavar="DIR", help="where the images are; default: beside the template")
     ] = None,
-    replace: Annotated[bool, typer.Option("--replace", help="write over an existing file")] = False,
+    replace: Annotated[bool, typer.Option("--force", help="write over an existing file")] = False,
 ) -> None:
     """Build an unsigned envelope; digests and sizes are filled in, `sealwright sign` signs it as suit."""
     chosen = suit_template.parse(read_small(template, max_bytes=MAX_TEMPLATE_BYTES, what="template"))

@@ -42,7 +42,7 @@ def build(
     dtb: Part = None,
     pcrpkey: Part = None,
     pcrsig: Part = None,
-    replace: Annotated[bool, typer.Option("--replace", help="write over an existing file")] = False,
+    replace: Annotated[bool, typer.Option("--force", help="write over an existing file")] = False,
 ) -> None:
     """Build an unsigned image: the stub, and each part as a section; `sealwright sign` signs it as uefi-pe."""
     chosen = {

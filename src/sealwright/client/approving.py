@@ -10,7 +10,6 @@ from sealwright.client.api import Api
 from sealwright.client.compose import Recomputed, new_vote, sign_document
 from sealwright.client.delivery import match_files
 from sealwright.client.files import FileSource
-from sealwright.client.images import choose_format
 from sealwright.client.log_view import check_logged
 from sealwright.client.recompute import recompute
 from sealwright.client.request_view import RequestView
@@ -50,11 +49,15 @@ def check(view: RequestView, sources: Sequence[FileSource]) -> Checkup:
 
 
 def _inspect(image_format: str, source: FileSource) -> Inspection:
-    """Read a file as the format that it is signed as; one that signing gives its header is read as what it is now."""
+    """Read a file as the format that it is signed as, and as no other: a file can claim to be two things at once."""
     try:
         return FORMATS[image_format].inspect(source)
-    except FormatError:
-        return choose_format(source, None).inspect(source)
+    except FormatError as e:
+        raise FormatError(
+            f"{source.path.name} would be signed as {image_format}, but cannot be shown as that: {e.message}",
+            code=e.code,
+            hint="what cannot be shown cannot be approved with a file; reject the request, or ask its maker",
+        ) from e
 
 
 def compose_vote(

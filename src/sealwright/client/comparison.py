@@ -1,7 +1,7 @@
 """What changed between two images, said in what their formats say of them: facts, signatures, coverage.
 
-Generic: every format's inspection can be compared.  Covered contents are hashed, so that a change which no fact tells
-is seen too.
+Generic: every format's inspection can be compared.  Contents are hashed, covered or not, so that a change which no
+fact tells is seen too.
 """
 
 from collections.abc import Iterator, Mapping
@@ -59,4 +59,5 @@ def _labelled(image: Inspected) -> Iterator[tuple[str, str]]:
     covered = Message(inspection.covered)
     yield COVERED, f"{covered.size}, SHA-256 {covered.digest(image.source, 'sha256').hex()}"
     for part, reason in inspection.uncovered:
-        yield f"{UNCOVERED}: {reason}", f"{part.stop - part.start} bytes"
+        digest = Message((part,)).digest(image.source, "sha256").hex()
+        yield f"{UNCOVERED}: {reason}", f"{part.stop - part.start} bytes, SHA-256 {digest}"

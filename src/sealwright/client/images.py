@@ -3,6 +3,9 @@
 import hashlib
 import queue
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 from sealwright.core import images
 from sealwright.core.errors import Code, FormatError
@@ -13,6 +16,19 @@ from sealwright.formats.interface import Format
 READ_BYTES = 1 << 20
 QUEUED_CHUNKS = 8  # with those in both hands at most 10 MiB
 SMALL_BYTES = 1 << 20  # below, a thread costs more than it saves
+
+
+@contextmanager
+def naming(path: Path | None) -> Iterator[None]:
+    """Say which file a format error is about; None: there is but one."""
+    try:
+        yield
+    except FormatError as e:
+        if path is None:
+            raise
+        named = FormatError(f"{path.name}: {e.message}", code=e.code, hint=e.hint)
+        named.at = e.at
+        raise named from e
 
 
 def digests(image: ByteSource) -> ImageDigests:

@@ -103,10 +103,15 @@ def files_beside(image: Path) -> tuple[Path, ...]:
     return tuple(path for path in paths if path.is_file())
 
 
+def known_contents(formats: Mapping[str, Format]) -> tuple[str, ...]:
+    """Return the formats whose signature covers bytes that are not in the file as they stand."""
+    return tuple(name for name, known in formats.items() if isinstance(known, HasContent))
+
+
 def write_content(image_format: Format, image: FileSource, options: Sequence[str], destination: Path) -> None:
     """Write the bytes that a signature with these options covers, for other people's verifiers."""
     from sealwright.client.options import check_known, parse_options  # noqa: PLC0415 - seldom, and inspect starts fast
-    from sealwright.client.outputs import Outputs  # noqa: PLC0415
+    from sealwright.client.outputs import Outputs, refuse_existing  # noqa: PLC0415
 
     if not isinstance(image_format, HasContent):
         raise ConfigurationError(
@@ -115,6 +120,7 @@ def write_content(image_format: Format, image: FileSource, options: Sequence[str
             hint="`sealwright inspect` lists them",
         )
     check_known([image_format], options)
+    refuse_existing(destination, "name another file")
     with Outputs() as outputs:
         outputs.write(destination, image_format.content(image, parse_options(image_format, options)))
         outputs.publish()

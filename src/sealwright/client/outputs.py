@@ -24,6 +24,7 @@ _NO_FAST_COPY = (errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errn
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG)
 COPY_BYTES = 1 << 30
 MAX_PART_NAME = 200  # bytes of the name kept in the temporary one; file systems take 255
+REPLACE_HINT = "name another file with -o, or replace it with --force"
 
 
 class Outputs:
@@ -142,16 +143,14 @@ def write_patched(source: ByteSource, patch: Patch, destination: Path, *, replac
     return (destination, *sidecars)
 
 
-def refuse_existing(destination: Path) -> None:
+def refuse_existing(destination: Path, hint: str = REPLACE_HINT) -> None:
     """Raise ``ConfigurationError`` when the name is in use, be it by a broken link."""
     if os.path.lexists(destination):
-        raise _exists(destination)
+        raise _exists(destination, hint)
 
 
-def _exists(destination: Path) -> ConfigurationError:
-    return ConfigurationError(
-        f"{destination} exists already", setting="output", hint="name another file with -o, or replace it with --force"
-    )
+def _exists(destination: Path, hint: str = REPLACE_HINT) -> ConfigurationError:
+    return ConfigurationError(f"{destination} exists already", setting="output", hint=hint)
 
 
 def _check_not_itself(source: ByteSource, destination: Path) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from sealwright.client.api import Api
 from sealwright.client.compose import PreparedArtifact, artifact_name, new_request, prepare_artifact, sign_document
 from sealwright.client.files import FileSource
-from sealwright.client.images import choose_format
+from sealwright.client.images import choose_format, naming
 from sealwright.client.options import check_known, parse_options, with_time
 from sealwright.client.request_view import look
 from sealwright.client.resuming import Wanted, find
@@ -159,12 +159,12 @@ def prepare(order: Order, sources: Sequence[FileSource], standing: Standing, now
     check_known(formats, order.options)
     target = find_target(order.target)
     keys = choose_keys(order, [known.name for known in formats], standing)
-    return tuple(
-        prepare_artifact(
-            source, name, known, keys[known.name], with_time(known, parse_options(known, order.options), now), target
-        )
-        for source, name, known in zip(sources, names, formats, strict=True)
-    )
+    prepared = []
+    for source, name, known in zip(sources, names, formats, strict=True):
+        options = with_time(known, parse_options(known, order.options), now)
+        with naming(source.path if len(sources) > 1 else None):
+            prepared.append(prepare_artifact(source, name, known, keys[known.name], options, target))
+    return tuple(prepared)
 
 
 def choose_keys(order: Order, formats: Iterable[str], standing: Standing) -> dict[str, tuple[KeyProfile, ...]]:
