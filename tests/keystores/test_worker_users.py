@@ -177,15 +177,15 @@ def test_a_signer_starts_each_worker_as_the_user_in_the_settings(
     with users.open_folder() as folder:
         monkeypatch.setattr("sys.executable", users.python())
         live = Live(tmp_path / "live").make()
-        partitions = {
+        places = {
             name: PartitionSetting(
                 uri=f"files:{folder / name}", secret=f"file:{live.configuration.secrets / name}", user=user
             )
             for name, user in (("router-production", FIRST), ("router-development", SECOND))
         }
-        settings.write(replace(live.configuration, partitions=partitions))
-        assert live.configuration.partitions == partitions
-        for name in partitions:
+        settings.write(replace(live.configuration, partitions=places))
+        assert live.configuration.partitions == places
+        for name in places:
             partitions.ensure_partition(live.configuration, name)
         live.start()
         try:
