@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.x509 import load_der_x509_certificate
 from tests.client.signed import Maker
 from tests.conftest import missing
-from tests.formats import efi_images, esp32_images, fits
+from tests.formats import efi_images, esp32_images, fits, flips
 from tests.verifiers import openssl, sbverify
 
 from sealwright.client import delivery
@@ -118,7 +118,7 @@ def test_sbverify_accepts_what_is_delivered_and_refuses_it_flipped(tmp_path):
     delivered = make(maker, maker.sign(maker.prepare(path)), path)
     assert sbverify.verify(delivered.image, anchor(maker, tmp_path)).returncode == 0
     data = delivered.image.read_bytes()
-    delivered.image.write_bytes(efi_images.flipped(data, len(efi_images.image()) // 2))
+    delivered.image.write_bytes(flips.flipped(data, len(efi_images.image()) // 2))
     judged = sbverify.verify(delivered.image, tmp_path / "anchor.pem")
     assert judged.returncode != 0
     assert "Signature verification failed" in judged.stdout + judged.stderr

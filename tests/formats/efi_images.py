@@ -49,10 +49,6 @@ def put(data: bytes, at: int, value: bytes) -> bytes:
     return data[:at] + value + data[at + len(value) :]
 
 
-def flipped(data: bytes, at: int) -> bytes:
-    return put(data, at, bytes([data[at] ^ 1]))
-
-
 def field(data: bytes, at: int, fmt: str) -> int:
     return int(struct.unpack_from(fmt, data, at)[0])
 

@@ -80,6 +80,10 @@ class Recipe:
     configurations_first: bool = False
 
     def build(self, folder: Path) -> bytes:
+        return uboot.mkimage(self.source(folder), folder, *self.mkimage)
+
+    def source(self, folder: Path) -> str:
+        """Write the data into ``folder`` and return the devicetree source that includes them."""
         for part in self.parts:
             (folder / f"{part.name}.bin").write_bytes(part.data)
         images = "\n".join(part.source() for part in self.parts)
@@ -90,11 +94,7 @@ class Recipe:
         sections = [f"images {{ {images} }};", f'configurations {{ default = "{self.default}"; {configurations} }};']
         if self.configurations_first:
             sections.reverse()
-        return uboot.mkimage(
-            f'/dts-v1/; / {{ description = "test"; #address-cells = <1>; {" ".join(sections)} }};',
-            folder,
-            *self.mkimage,
-        )
+        return f'/dts-v1/; / {{ description = "test"; #address-cells = <1>; {" ".join(sections)} }};'
 
     @staticmethod
     def _references(references: Mapping[str, Sequence[str]]) -> str:
@@ -128,10 +128,6 @@ def key_folder(folder: Path, by: Signer = DEV) -> Path:
     by.private_file(keys).rename(keys / "dev.key")
     by.anchor(keys).rename(keys / "dev.crt")
     return keys
-
-
-def flipped(image: bytes, at: int) -> bytes:
-    return image[:at] + bytes([image[at] ^ 1]) + image[at + 1 :]
 
 
 def node_of(image: bytes, path: str) -> fdt.Node:

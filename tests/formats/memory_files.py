@@ -109,10 +109,6 @@ CHANGED = "content verify error"
 UNKNOWN_SIGNER = "certificate verify error"
 
 
-def flipped(data: bytes, at: int, bit: int = 1) -> bytes:
-    return data[:at] + bytes([data[at] ^ bit]) + data[at + 1 :]
-
-
 def hex_record(kind: int, address: int, data: bytes = b"") -> str:
     body = bytes([len(data)]) + address.to_bytes(2, "big") + bytes([kind]) + data
     return ":" + (body + bytes([-sum(body) & 0xFF])).hex().upper()

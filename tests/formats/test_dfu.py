@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.formats.dfu_files import judge, with_new_crc, with_suffix
+from tests.formats.flips import flipped
 from tests.formats.throwaway import Signer, signer
 from tests.verifiers import dfu_util, fwupdtool
 
@@ -41,10 +42,6 @@ def signed() -> bytes:
 
 def verify(image: bytes, who: Signer) -> Verified:
     return dfu.verify(MemorySource(image), who.trust, {})
-
-
-def flipped(data: bytes, at: int) -> bytes:
-    return data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
 
 
 # Judged by others

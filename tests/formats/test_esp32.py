@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.formats import esp32_images
+from tests.formats.flips import flipped
 from tests.formats.throwaway import Signer, signer
 from tests.verifiers import espsecure
 
@@ -54,10 +55,6 @@ def signed(algorithm: Algorithm) -> bytes:
 
 def verify(image: bytes, *by: Signer) -> Any:
     return esp32.verify(MemorySource(image), Trust(keys=tuple(s.public_key for s in by)), {})
-
-
-def flipped(image: bytes, at: int) -> bytes:
-    return image[:at] + bytes([image[at] ^ 0x10]) + image[at + 1 :]
 
 
 def with_right_crc(image: bytes, at: int) -> bytes:

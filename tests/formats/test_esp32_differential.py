@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from tests.conftest import PROJECT
 from tests.formats import esp32_images
-from tests.formats.test_esp32 import ALGORITHMS, P256, RSA, SECTOR, flipped, key_of, prepare, sign, signed, verify
+from tests.formats.flips import flipped
+from tests.formats.test_esp32 import ALGORITHMS, P256, RSA, SECTOR, key_of, prepare, sign, signed, verify
 from tests.formats.throwaway import Signer
 from tests.verifiers import espsecure
 

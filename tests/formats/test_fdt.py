@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from tests.formats.fits import Recipe, flipped
+from tests.formats.fits import Recipe
+from tests.formats.flips import flipped
 from tests.verifiers import uboot
 
 from sealwright.core.errors import Code, FormatError
@@ -80,7 +81,7 @@ def test_what_dtc_and_qemu_write_is_read_like_fdtget_reads_it(tmp_path: Path) ->
         (tree(EMPTY_ROOT)[:39], "magic number"),
         (flipped(tree(EMPTY_ROOT), 3), "magic number"),
         (tree(EMPTY_ROOT, version=16), "version 16"),
-        (tree(EMPTY_ROOT, last_comp_version=17), "version 17, compatible to 17"),
+        (tree(EMPTY_ROOT, last_comp_version=18), "version 17, compatible to 18"),
         (tree(EMPTY_ROOT, totalsize=1 << 31), "claims"),
         (tree(EMPTY_ROOT, totalsize=60), "blocks overlap"),
         (tree(EMPTY_ROOT, off_dt_struct=40), "blocks overlap"),
@@ -119,6 +120,19 @@ def test_what_dtc_and_qemu_write_is_read_like_fdtget_reads_it(tmp_path: Path) ->
 def test_a_tree_that_lies_about_itself_is_refused(data: bytes, message: str) -> None:
     with pytest.raises(FormatError, match=message):
         parse(data)
+
+
+def test_a_long_path_is_refused_before_nodes_below_it_each_keep_one() -> None:
+    """30 names of 255 bytes and 49,000 nodes below them took 427 MiB of paths."""
+    chain = b"".join(words(BEGIN) + bytes([97 + n]) * 255 + b"\0" for n in range(5))
+    refused_at = 56 + 8 + 4 * 260  # the fifth: 5 * 256 bytes are too many
+    with pytest.raises(FormatError, match="node path of 1280 bytes, at most 1024 are read") as refused:
+        parse(tree(words(BEGIN, 0) + chain))  # nothing behind it is read, not even its end
+    assert refused.value.at == refused_at
+    four = words(BEGIN, 0) + chain[: 4 * 260] + words(END_NODE) * 5 + words(END)
+    assert [len(token.node.path) for token in parse(tree(four)).tokens if token.tag is fdt.Tag.BEGIN_NODE][-1] == 1024
+    with pytest.raises(FormatError, match="node path of 512 bytes, at most 511"):
+        fdt.parse(MemorySource(tree(four)), max_path_bytes=511)
 
 
 def test_a_reservation_block_without_end_is_refused() -> None:

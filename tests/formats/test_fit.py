@@ -13,7 +13,6 @@ from tests.formats.fits import (
     Part,
     Recipe,
     devicetree,
-    flipped,
     kernel,
     key_folder,
     node_of,
@@ -22,6 +21,7 @@ from tests.formats.fits import (
     sign,
     template,
 )
+from tests.formats.flips import flipped
 from tests.formats.random_fits import random_recipe
 from tests.formats.throwaway import signer
 from tests.verifiers import uboot

@@ -11,7 +11,6 @@ from tests.formats.fits import (
     Recipe,
     anchor,
     devicetree,
-    flipped,
     inserted,
     kernel,
     node_of,
@@ -19,6 +18,7 @@ from tests.formats.fits import (
     template,
     with_other_kernel,
 )
+from tests.formats.flips import flipped
 from tests.formats.random_fits import random_recipe
 from tests.formats.throwaway import Signer, signer
 from tests.verifiers import uboot

@@ -9,12 +9,12 @@ from tests.formats.fits import (
     Recipe,
     anchor,
     devicetree,
-    flipped,
     kernel,
     riscv_parts,
     sign,
     with_other_kernel,
 )
+from tests.formats.flips import flipped
 from tests.formats.throwaway import Signer, signer
 from tests.verifiers import uboot
 from tests.verifiers.uboot import PSS_ARM64, STOCK_ARM64, STOCK_RISCV64, VERIFYING_RISCV64, Machine

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 import pytest
-from tests.formats.fits import DEV, STRANGER, Recipe, anchor, flipped, replaced, riscv_parts, sign
+from tests.formats.fits import DEV, STRANGER, Recipe, anchor, replaced, riscv_parts, sign
+from tests.formats.flips import flipped
 from tests.verifiers import uboot
 from tests.verifiers.uboot_build import Build, built
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.formats.fits import DEV, STRANGER, Recipe, anchor, flipped, key_folder, node_of, replaced, sign, template
+from tests.formats.fits import DEV, STRANGER, Recipe, anchor, key_folder, node_of, replaced, sign, template
+from tests.formats.flips import flipped
 from tests.formats.throwaway import Signer, signer
 from tests.verifiers import uboot
 

@@ -5,7 +5,8 @@ import random
 from pathlib import Path
 
 import pytest
-from tests.formats.fits import DEV, STRANGER, anchor, flipped, key_folder, sign
+from tests.formats.fits import DEV, STRANGER, anchor, key_folder, sign
+from tests.formats.flips import flipped
 from tests.formats.random_fits import random_recipe
 from tests.formats.test_fit_control import RELEASE, accepts, signed_by
 from tests.formats.throwaway import signer

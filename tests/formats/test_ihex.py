@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.conftest import require_tool
 from tests.formats import memory_files as files
+from tests.formats.flips import flipped
 from tests.formats.memory_files import (
     ACCEPTED,
     CHANGED,
@@ -20,7 +21,6 @@ from tests.formats.memory_files import (
     by_intelhex,
     by_page,
     canonical,
-    flipped,
     hex_record,
     hex_text,
     judge,

@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.conftest import PROJECT, missing, require_tool
+from tests.formats.flips import flipped
 from tests.formats.throwaway import Signer, signer
 from tests.verifiers import imgtool
 
@@ -68,10 +69,6 @@ def signed(algorithm: Algorithm, *, small: bool = False) -> bytes:
 
 def verify(image: bytes, *by: Signer) -> object:
     return mcuboot.verify(MemorySource(image), Trust(keys=tuple(s.public_key for s in by)), {})
-
-
-def flipped(image: bytes, at: int) -> bytes:
-    return image[:at] + bytes([image[at] ^ 0x10]) + image[at + 1 :]
 
 
 def tlv(image: bytes, kind: Kind) -> tuple[int, bytes]:

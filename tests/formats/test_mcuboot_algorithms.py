@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from tests.conftest import require_tool
+from tests.formats.flips import flipped
 from tests.formats.test_mcuboot_differential import KEYS, SIGNATURES, key_of, sign, verify
 from tests.formats.throwaway import Signer
 from tests.verifiers import imgtool
@@ -24,10 +25,6 @@ PUBLIC_KEYS = ["hash", "full"]
 
 def signed(by: Signer, public_key: str = "hash", **more: object) -> bytes:
     return sign(APPLICATION, by, **OPTIONS, public_key=public_key, **more)
-
-
-def flipped(image: bytes, at: int) -> bytes:
-    return image[:at] + bytes([image[at] ^ 0x10]) + image[at + 1 :]
 
 
 def with_right_hash(image: bytes) -> bytes:

@@ -14,7 +14,6 @@ from tests.formats.efi_images import (
     RSA,
     checksum_by_the_book,
     field,
-    flipped,
     image,
     patch,
     put,
@@ -22,6 +21,7 @@ from tests.formats.efi_images import (
     signed_by_all,
     sum_by_the_book,
 )
+from tests.formats.flips import flipped
 from tests.formats.throwaway import Signer, signer
 from tests.verifiers import osslsigncode, sbverify
 

@@ -4,7 +4,8 @@ import hashlib
 from pathlib import Path
 
 import pytest
-from tests.formats.efi_images import RSA, checksum_by_the_book, flipped, put, sign, signed_by_all
+from tests.formats.efi_images import RSA, checksum_by_the_book, put, sign, signed_by_all
+from tests.formats.flips import flipped
 from tests.formats.throwaway import Signer, signer
 from tests.verifiers import ovmf
 from tests.verifiers.ovmf import OWNER

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.conftest import require_tool
 from tests.formats import ukis
-from tests.formats.efi_images import RSA, checksum_by_the_book, field, flipped, image, put, sign
+from tests.formats.efi_images import RSA, checksum_by_the_book, field, image, put, sign
+from tests.formats.flips import flipped
 from tests.formats.throwaway import signer
 from tests.verifiers import sbverify, systemd_measure
 

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 from tests.formats import ukis
-from tests.formats.efi_images import RSA, flipped, sign
+from tests.formats.efi_images import RSA, sign
+from tests.formats.flips import flipped
 from tests.formats.throwaway import signer
 from tests.verifiers import ovmf
 from tests.verifiers.ovmf import OWNER

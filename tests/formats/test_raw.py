@@ -4,6 +4,7 @@ import hashlib
 from pathlib import Path
 
 import pytest
+from tests.formats.flips import flipped
 from tests.formats.throwaway import Signer, signer
 from tests.verifiers import certtool, openssl
 
@@ -32,10 +33,6 @@ def written(folder: Path, signature: bytes, image: bytes = IMAGE) -> tuple[Path,
     (folder / "f.bin.p7s").write_bytes(signature)
     (folder / "f.bin").write_bytes(image)
     return folder / "f.bin.p7s", folder / "f.bin"
-
-
-def flipped(data: bytes, at: int) -> bytes:
-    return data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
 
 
 @pytest.mark.parametrize("algorithm", WITH_OPENSSL)

@@ -4,6 +4,7 @@ import base64
 from pathlib import Path
 
 import pytest
+from tests.formats.flips import flipped
 from tests.formats.throwaway import Signer, signer
 from tests.verifiers import minisign
 
@@ -36,10 +37,6 @@ def signed(who: Signer, **options: object) -> bytes:
 
 def verify(content: bytes, who: Signer, image: bytes = IMAGE) -> raw.Verified:
     return raw.verify(MemorySource(image), who.trust, {".minisig": content})
-
-
-def flipped(data: bytes, at: int) -> bytes:
-    return data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
 
 
 def with_line(content: bytes, number: int, line: bytes) -> bytes:

@@ -5,6 +5,7 @@ from pathlib import Path
 import cbor2
 import pytest
 from cryptography.hazmat.primitives import serialization
+from tests.formats.flips import flipped
 from tests.formats.throwaway import Signer, signer
 from tests.verifiers import cose_libraries, openssl, openssl35, ssh_keygen
 
@@ -52,10 +53,6 @@ def signed(*who: Signer, **options: object) -> Patch:
 
 def sidecars(patch: Patch) -> dict[str, bytes]:
     return {sidecar.suffix: sidecar.content for sidecar in patch.sidecars}
-
-
-def flipped(data: bytes, at: int) -> bytes:
-    return data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
 
 
 def written(folder: Path, signature: bytes, image: bytes = IMAGE) -> tuple[Path, Path]:

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.formats import memory_files as files
+from tests.formats.flips import flipped
 from tests.formats.memory_files import (
     ACCEPTED,
     CHANGED,
@@ -17,7 +18,6 @@ from tests.formats.memory_files import (
     by_bincopy,
     by_page,
     canonical,
-    flipped,
     hex_text,
     judge,
     s_record,

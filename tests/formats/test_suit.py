@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.formats import suit_envelopes as made
+from tests.formats.flips import flipped
 from tests.formats.test_raw_hss_lms import LmsSigner
 from tests.formats.throwaway import Signer, signer
 from tests.verifiers import cose_libraries, lms_libraries, suit_node
@@ -40,10 +41,6 @@ def sign(image: bytes, *by: Signer, **options: Any) -> bytes:
 
 def verify(image: bytes, *by: Signer) -> Any:
     return suit.verify(MemorySource(image), Trust(keys=tuple(s.public_key for s in by)), {})
-
-
-def flipped(data: bytes, at: int) -> bytes:
-    return data[:at] + bytes([data[at] ^ 0x10]) + data[at + 1 :]
 
 
 @functools.cache

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.formats.efi_capsules import IMAGE_TYPE, MAKER, PAYLOAD, STRANGER, capsule, openssl_verify
-from tests.formats.efi_images import RSA, flipped, put
+from tests.formats.efi_images import RSA, put
+from tests.formats.flips import flipped
 from tests.formats.throwaway import Signer, signer
 from tests.verifiers import mkeficapsule
 

@@ -7,10 +7,13 @@ from pathlib import Path
 
 import pytest
 from tests.conftest import require_tool
+from tests.formats import attribute_sets
 from tests.formats.efi_capsules import IMAGE_TYPE, MAKER, PAYLOAD, STRANGER, capsule
-from tests.formats.efi_images import flipped
 from tests.formats.efi_variables import certificates
+from tests.formats.flips import flipped
 from tests.verifiers import mkeficapsule, uboot
+
+from sealwright.core.errors import FormatError
 
 pytestmark = pytest.mark.slow
 
@@ -22,9 +25,9 @@ UPDATE = (
 REFUSED = "Capsule authentication check failed. Aborting update"
 
 
-def is_in_flash(said: str) -> bool:
+def is_in_flash(said: str, firmware: bytes = PAYLOAD) -> bool:
     """Whether the firmware's first bytes were written; U-Boot 2023.01 then gives up waiting for QEMU's flash."""
-    return f"00000000: {PAYLOAD[:16].hex(' ')}" in said
+    return f"00000000: {firmware[:16].hex(' ')}" in said
 
 
 @functools.cache
@@ -74,6 +77,16 @@ def test_uboot_refuses_a_capsule_of_a_stranger() -> None:
     said = console(capsule(who=STRANGER))
     assert REFUSED in said
     assert not is_in_flash(said)
+
+
+def test_uboot_takes_a_signature_over_attributes_for_the_firmware_they_name_so_we_sign_none() -> None:
+    plain, count, evil = attribute_sets.firmware_that_is_attributes()
+    attributes = plain + attribute_sets.COUNT.pack(count)
+    der = attribute_sets.bare(attributes)
+    assert is_in_flash(console(attribute_sets.around(evil, 0, attribute_sets.with_attributes(der, attributes))), evil)
+    assert REFUSED in console(attribute_sets.around(evil, 0, der))
+    with pytest.raises(FormatError, match="as signed attributes it would be a signature over other content"):
+        capsule(plain, monotonic_count=count)
 
 
 def test_uboot_without_a_key_accepts_no_capsule() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.formats.efi_images import RSA, flipped, put
+from tests.formats.efi_images import RSA, put
 from tests.formats.efi_variables import (
     KEK,
     NOW,
@@ -19,6 +19,7 @@ from tests.formats.efi_variables import (
     openssl_verify,
     update,
 )
+from tests.formats.flips import flipped
 from tests.formats.throwaway import Signer, signer
 from tests.verifiers import efitools
 

@@ -4,8 +4,9 @@ import hashlib
 from pathlib import Path
 
 import pytest
-from tests.formats.efi_images import RSA, flipped, sign
+from tests.formats.efi_images import RSA, sign
 from tests.formats.efi_variables import KEK, NOW, SHA256, STRANGER, certificates, lists, update
+from tests.formats.flips import flipped
 from tests.formats.throwaway import signer
 from tests.verifiers import ovmf
 from tests.verifiers.ovmf import OWNER

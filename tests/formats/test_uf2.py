@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.formats import memory_files as files
+from tests.formats.flips import flipped
 from tests.formats.memory_files import (
     ACCEPTED,
     CHANGED,
     OPTIONS,
     UNKNOWN_SIGNER,
     by_page,
-    flipped,
     judge,
     sign,
     stream,
