@@ -228,6 +228,34 @@ def mkimage(source: str, folder: Path, *options: str) -> bytes:
     return out.read_bytes()
 
 
+def mkimage_auto(data: bytes, folder: Path, load_address: int, *options: str) -> bytes:
+    """Build a FIT around one kernel without a source, as Debian's scripts do."""
+    (folder / "kernel.bin").write_bytes(data)
+    kind = [
+        "-A",
+        "arm64",
+        "-O",
+        "linux",
+        "-T",
+        "kernel",
+        "-C",
+        "none",
+        "-a",
+        hex(load_address),
+        "-e",
+        hex(load_address),
+    ]
+    _run([require_tool("mkimage"), "-f", "auto", *kind, "-n", "linux", "-d", "kernel.bin", *options, "a.itb"], folder)
+    return (folder / "a.itb").read_bytes()
+
+
+def dumpimage(fit: bytes, folder: Path) -> str:
+    """Have U-Boot's code say what it reads in a FIT."""
+    path = folder / "listed.itb"
+    path.write_bytes(fit)
+    return _run([require_tool("dumpimage"), "-l", str(path)])
+
+
 def mkimage_sign(fit: bytes, folder: Path, keys: Path, dtb: bytes) -> tuple[bytes, bytes]:
     """Have mkimage sign the template nodes of a FIT; return it and the control devicetree with mkimage's key node."""
     image, control = folder / "signed.itb", folder / "signed.dtb"

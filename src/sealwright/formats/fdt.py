@@ -22,7 +22,7 @@ HEADER = struct.Struct(
 PROPERTY = struct.Struct(">3I")  # tag, len, nameoff
 TAG = struct.Struct(">I")
 RESERVATION = struct.Struct(">QQ")
-VERSION, LAST_COMPATIBLE_VERSION = 17, 16
+VERSION = 17
 
 MAX_TREE_BYTES = 256 << 20  # FIT_SIGNATURE_MAX_SIZE of U-Boot, the only reader of big trees
 MAX_STRINGS_BYTES = 1 << 20
@@ -30,6 +30,7 @@ MAX_TAGS = 100_000
 MAX_RESERVATIONS = 4096
 MAX_DEPTH = 32  # FDT_MAX_DEPTH of U-Boot's region walk
 MAX_NAME_BYTES = 255
+MAX_PATH_BYTES = 1024
 
 _NODE_CHARACTERS = frozenset(b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ,._+-@")
 _PROPERTY_CHARACTERS = _NODE_CHARACTERS | frozenset(b"?#")
@@ -170,12 +171,12 @@ def is_tree(image: ByteSource) -> bool:
     return image.size >= HEADER.size and image.read(0, TAG.size) == TAG.pack(MAGIC)
 
 
-def parse(source: ByteSource) -> Tree:
+def parse(source: ByteSource, *, max_path_bytes: int = MAX_PATH_BYTES) -> Tree:
     """Read the tree at the start of ``source``; ``FormatError`` with the offset where it is broken."""
     header = _header(source)
     _check_reservations(source, header)
     strings = source.read(header.off_dt_strings, header.size_dt_strings)
-    tokens = tuple(_tokens(source, header, strings))
+    tokens = tuple(_tokens(source, header, strings, max_path_bytes))
     return Tree(source=source, header=header, strings=strings, root=tokens[-1].node, tokens=tokens)
 
 
@@ -187,9 +188,10 @@ def _header(source: ByteSource) -> Header:
     header = Header(
         **dict(zip(Header.__dataclass_fields__, HEADER.unpack(source.read(0, HEADER.size))[1:], strict=True))
     )
-    if header.version != VERSION or header.last_comp_version != LAST_COMPATIBLE_VERSION:
+    # dtc writes 16 for the version it stays compatible to, libfdt's sequential writer (mkimage -f auto) writes 2.
+    if header.version != VERSION or header.last_comp_version > VERSION:
         raise FormatError(
-            f"devicetree version {header.version}, compatible to {header.last_comp_version}; 17 and 16 are read",
+            f"devicetree version {header.version}, compatible to {header.last_comp_version}; version {VERSION} is read",
             at=20,
             code=Code.UNSUPPORTED_IMAGE,
         )
@@ -231,7 +233,7 @@ def _check_reservations(source: ByteSource, header: Header) -> None:
     raise FormatError("memory reservation block does not end", at=at)
 
 
-def _tokens(source: ByteSource, header: Header, strings: bytes) -> Iterator[Token]:
+def _tokens(source: ByteSource, header: Header, strings: bytes, max_path_bytes: int) -> Iterator[Token]:
     """Walk the structure block once, build the nodes, and yield every token."""
     at, stop = header.off_dt_struct, header.off_dt_struct + header.size_dt_struct
     open_nodes: list[Node] = []
@@ -239,7 +241,7 @@ def _tokens(source: ByteSource, header: Header, strings: bytes) -> Iterator[Toke
     for _ in range(MAX_TAGS):
         tag, node = _tag(source, at, stop), open_nodes[-1] if open_nodes else None
         if tag is Tag.BEGIN_NODE and (node is not None or root is None):
-            token = _begin(source, at, stop, open_nodes)
+            token = _begin(source, at, stop, open_nodes, max_path_bytes)
             root = root or token.node
         elif tag is Tag.PROP and node is not None:
             token = _property(source, at, stop, strings, node)
@@ -262,8 +264,12 @@ def _tokens(source: ByteSource, header: Header, strings: bytes) -> Iterator[Toke
     raise FormatError(f"devicetree has more than {MAX_TAGS} tags", at=at)
 
 
-def _begin(source: ByteSource, at: int, stop: int, open_nodes: list[Node]) -> Token:
+def _begin(source: ByteSource, at: int, stop: int, open_nodes: list[Node], max_path_bytes: int) -> Token:
     name, after = _node_name(source, at, stop)
+    # Before the path is made: a node keeps its own, and 100,000 of them below a long one would fill the memory.
+    size = len(name) + (len(open_nodes[-1].path.rstrip("/")) + 1 if open_nodes else 0)
+    if size > max_path_bytes:
+        raise FormatError(f"node path of {size} bytes, at most {max_path_bytes} are read", at=at)
     node = _open(name, at, after, open_nodes)
     open_nodes.append(node)
     return Token(Tag.BEGIN_NODE, at, after, node)

@@ -7,7 +7,7 @@ Reference: U-Boot doc/usage/fit/source_file_format and signature, boot/image-fit
 
 import hashlib
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
@@ -32,6 +32,9 @@ MAX_REFERENCES = 100  # IMAGE_MAX_HASHED_NODES
 MAX_HASHES_OF_AN_IMAGE = 8
 MAX_PATH_BYTES = 198  # U-Boot walks the tree with char path[200]
 MAX_INT = (1 << 31) - 1  # U-Boot keeps data offsets and sizes in an int
+
+ADDRESSES = ("load", "entry")
+ADDRESS_BYTES = (4, 8)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +63,8 @@ class Image:
     placed_by: str
     """The property that says where the data are: ``data``, ``data-offset`` or ``data-position``."""
     hashes: tuple[HashNode, ...]
+    addresses: Mapping[str, int]
+    """``load`` and ``entry``, where the image has them."""
 
 
 @dataclass(frozen=True)
@@ -93,9 +98,9 @@ class Fit:
 
 def load(source: ByteSource) -> Fit:
     """Read a FIT; ``FormatError`` where its structure is broken or where U-Boot would refuse it."""
-    tree = fdt.parse(source)
-    _check_names(tree)
+    tree = fdt.parse(source, max_path_bytes=MAX_PATH_BYTES)
     images_node, configurations_node = (_section(tree, name) for name in ("images", "configurations"))
+    _check_names(tree)
     images = {name: _image(tree, node) for name, node in images_node.children.items()}
     _check_data(images.values())
     configurations = {
@@ -179,16 +184,17 @@ def _check_names(tree: fdt.Tree) -> None:
                 code=Code.UNSUPPORTED_IMAGE,
                 hint="name nodes with a hyphen: kernel-1, conf-1",
             )
-        if len(token.node.path) > MAX_PATH_BYTES:
-            raise FormatError(
-                f"node path of {len(token.node.path)} bytes, U-Boot walks {MAX_PATH_BYTES}", at=token.start
-            )
 
 
 def _section(tree: fdt.Tree, name: str) -> fdt.Node:
     node = tree.root.children.get(name)
     if node is None or not node.children:
-        raise FormatError(f"no FIT: /{name} is missing or empty", at=tree.root.start)
+        what = "has no node below it" if node else "is missing"
+        raise FormatError(
+            f"no FIT: /{name} {what}",
+            at=node.start if node else tree.root.start,
+            hint="a plain devicetree is signed as a file with --format raw, or as an image of a FIT",
+        )
     limit = MAX_IMAGES if name == "images" else MAX_CONFIGURATIONS
     if len(node.children) > limit:
         raise FormatError(f"/{name} has {len(node.children)} nodes, at most {limit} are read", at=node.start)
@@ -209,7 +215,24 @@ def _image(tree: fdt.Tree, node: fdt.Node) -> Image:
     hashes = tuple(_hash_node(tree, child) for name, child in node.children.items() if name.startswith("hash"))
     if len(hashes) > MAX_HASHES_OF_AN_IMAGE:
         raise FormatError(f"image {node.name!a} has {len(hashes)} hash nodes", at=node.start)
-    return Image(name=node.name, node=node, data=data, placed_by=placed_by[0], hashes=hashes)
+    addresses = {name: _address(tree, node, name) for name in ADDRESSES if name in node.properties}
+    return Image(name=node.name, node=node, data=data, placed_by=placed_by[0], hashes=hashes, addresses=addresses)
+
+
+def _address(tree: fdt.Tree, node: fdt.Node, name: str) -> int:
+    """Read an address of one cell or two.
+
+    U-Boot shifts however many cells there are through 64 bits: of four it would take the last two, and whoever reads
+    the first two approves another address.  Reference: U-Boot boot/image-fit.c (fit_image_get_address).
+    """
+    item = node.properties[name]
+    if item.size not in ADDRESS_BYTES:
+        raise FormatError(
+            f"{node.path}: {name} of {item.size} bytes; an address has 4 or 8",
+            at=item.start,
+            hint=f"write {name} = <0x44000000>, or two cells for 64 bits",
+        )
+    return int.from_bytes(tree.value(item))
 
 
 def external_base(tree: fdt.Tree) -> int:

@@ -99,9 +99,8 @@ def _common_keys(fit: Fit) -> list[str]:
 def _image_facts(fit: Fit, image: Image, *, is_referred: bool) -> Iterator[tuple[str, str]]:
     label, kinds = f"image {image.name}", ("description", "type", "arch", "os", "compression")
     yield label, ", ".join(_shown(fit, image.node, name) for name in kinds if name in image.node.properties)
-    for name in ("load", "entry"):
-        if name in image.node.properties:
-            yield f"{label} {name}", f"0x{fit.tree.value(image.node.properties[name])[:8].hex()}"
+    for name, address in image.addresses.items():
+        yield f"{label} {name}", f"{address:#010x}"
     yield f"{label} data", f"{image.data.stop - image.data.start} bytes at {image.data.start:#x} by {image.placed_by}"
     for item in image.hashes:
         ignored = " (ignored by U-Boot)" if item.is_ignored else ""

@@ -93,12 +93,18 @@ def _key_names(
     if names == (None,):
         hints = {tuple(fit.tree.text(node, "key-name-hint") for node in c.signature_nodes) for c in configurations}
         names = hints.pop() if len(hints) == 1 else ()
+    if len(keys) == 1 and not any(names):
+        raise FormatError(
+            "the image names no one key, and U-Boot finds the key by its name in the control devicetree",
+            code=Code.INVALID_DOCUMENT,
+            hint="give it with --option key_name=NAME; dev stands for its node /signature/key-dev",
+        )
     result = tuple(name for name in names if name and re.fullmatch(KEY_NAME, name))
     if not len(result) == len(set(result)) == len(names) == len(keys):
         raise FormatError(
-            f"{len(result)} different key names for {len(keys)} keys",
+            f"keys that sign: {len(keys)}, different names for them: {len(result)}",
             code=Code.INVALID_DOCUMENT,
-            hint="option key_name: the key's name in U-Boot's control devicetree; key_names where several keys sign",
+            hint="give one name for each, as in U-Boot's control devicetree: --option key_names=NAME,NAME",
         )
     return result
 
