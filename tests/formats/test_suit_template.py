@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import random
 import uuid
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import cbor2
 import pytest
 from tests.conftest import vectors
 from tests.formats import suit_envelopes as made
+from tests.formats.flips import flipped
 from tests.formats.test_suit_vectors import signed_like
 from tests.formats.throwaway import signer
 from tests.verifiers import suit_node
@@ -137,8 +139,45 @@ def test_what_is_built_is_signed_accepted_and_gives_no_cause_for_a_warning(
     assert not [label for label in facts if label.startswith("Warning")], facts
     vendor = result.index(made.VENDOR)
     for at in (vendor, *([result.index(IMAGE)] if IMAGE in result else [])):
-        bad = result[:at] + bytes([result[at] ^ 1]) + result[at + 1 :]
-        assert not suit_node.verify(tmp_path, bad, key)["accepted"]
+        assert not suit_node.verify(tmp_path, flipped(result, at), key)["accepted"]
+
+
+def random_template(chance: random.Random) -> dict[str, Any]:
+    """One to three components, each of one image or of one for each of two slots; some dependencies and texts."""
+    parts: list[dict[str, Any]] = []
+    for name in ("app", "radio", "hex:00ff")[: chance.randrange(1, 4)]:
+        is_invoked, is_fetched = chance.random() < 0.5, chance.random() < 0.8
+        for slot in chance.choice([(None,), (None,), (0, 1), (3, 1, 2)]):
+            source: dict[str, Any] = chance.choice([{"uri": made.URI}, {"integrated": True}]) if is_fetched else {}
+            part = {"id": [name], "image": chance.choice(["fw.bin", "radio.bin"]), "invoke": is_invoked, **source}
+            parts.append(part if slot is None else part | {"slot": slot})
+    value = template(*chance.sample(parts, len(parts)), sequence_number=chance.randrange(1, 1 << 40))
+    if chance.random() < 0.5:
+        value["dependencies"] = [
+            {"envelope": "inner.suit", **chance.choice([{}, {"uri": made.URI}, {"integrated": True}])}
+        ]
+    if chance.random() < 0.5:
+        value |= {"text": {"language": "en", "update": "x" * chance.randrange(1, 300)}}
+    members = ["dependency-resolution", "install", "text"]
+    return value | {"severable": chance.sample(members, chance.randrange(4))}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(50))
+def test_random_templates_make_envelopes_that_the_second_implementation_accepts(tmp_path: Path, seed: int) -> None:
+    chance = random.Random(seed)  # noqa: S311 - inputs to compare, no keys
+    value = random_template(chance)
+    result, key = sign(build(value))
+    said = suit_node.verify(tmp_path, result, key)
+    assert said["accepted"], said
+    wanted = {f"#component-{n}" for n, part in enumerate(value["components"]) if part.get("integrated")}
+    more = enumerate(value.get("dependencies", []), len(value["components"]))
+    wanted |= {f"#component-{n}" for n, part in more if part.get("integrated")}
+    assert said["payloads"] == dict.fromkeys(wanted, "good")
+    facts = suit.inspect(MemorySource(result)).facts
+    assert not [label for label in facts if label.startswith("Warning")], facts
+    bad = flipped(result, result.index(made.VENDOR))
+    assert not suit_node.verify(tmp_path, bad, key)["accepted"]
 
 
 def test_names_give_the_identifiers_of_rfc_9562() -> None:
