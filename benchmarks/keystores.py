@@ -1,6 +1,8 @@
 """Signatures a second through workers, two partitions busy, beside two processes with the bare library or a C loop.
 
-Each worker is asked by a thread of its own for portions as the signer makes them; nothing is verified on either side.
+First the workers alone, each asked by a thread of its own for portions as the signer asks; nothing is verified on
+either side.  Then as the signer does it, which verifies each signature before it leaves; beside it what the bare loops
+for signing and for verifying take together, one after the other.
 """
 
 import os
@@ -23,11 +25,14 @@ from sealwright.keystores.numbers import Block
 from sealwright.keystores.opening import create_partition, open_ceremony
 from sealwright.keystores.pkcs11_devices import SOFTHSM_2
 from sealwright.keystores.secrets import Secret
-from sealwright.keystores.worker_client import Worker
-from sealwright.signer.shifts import PORTION
+from sealwright.keystores.worker_client import Request, Worker
+from sealwright.signer.ports import SigningTask
+from sealwright.signer.shifts import Shift, portion_of
+from sealwright.wiring.signer import WorkerPartition
 
 PARTITIONS = 2
-SLOW_PORTION = 4  # so that a portion does not take longer than a run
+PORTIONS = 4
+"""A round of the signer, for each partition."""
 PIN = "12345678"
 BLOCK = Block(1, 1 << 15)
 HSS_LMS = "3xsha256-n24-h5-w8"
@@ -53,7 +58,7 @@ def figures(folder: Path, *, runs: int, seconds: float, is_quick: bool) -> list[
     """Measure key files, then SoftHSM."""
     files = tuple(f"files:{folder / str(number)}" for number in range(PARTITIONS))
     chosen = FEW if is_quick else IN_FILES
-    found = _keystore("files", files, chosen, runs, seconds, lambda a, _key: _library(a, seconds))
+    found = _keystore("files", files, chosen, runs, seconds, lambda a, _keys: _library("sign", a, seconds))
     hsm = SoftHsm(folder)
     loop = folder / "c_sign_loop"
     source = Path(__file__).with_name("c_sign_loop.c")
@@ -97,14 +102,19 @@ def _keystore(
             runs,
             ours=lambda algorithm=algorithm, its=its: _through(workers, its, algorithm, seconds),
             bare=lambda algorithm=algorithm, its=its: _together(bare(algorithm, its)),
+            verified=lambda algorithm=algorithm, its=its: _verified(workers, its, algorithm, seconds),
+            bare_verify=lambda algorithm=algorithm: _together(_library("verify", algorithm, seconds)),
         )
         beside = "C_Sign in C" if name == "softhsm" else "the library"
         if algorithm.is_stateful:
-            beside = "the keystore without a worker"
-        found.append(
+            beside = "our code without its state"
+        both = 1 / (1 / medians["bare"] + 1 / medians["bare_verify"])
+        found += [
             Figure(name=f"{algorithm}, {name}, two partitions", ours=medians["ours"], other=medians["bare"],
-                   unit="signatures/s", beside=f"two processes, {beside}", aim=AIM)
-        )  # fmt: skip
+                   unit="signatures/s", beside=f"two processes, {beside}", aim=AIM),
+            Figure(name=f"{algorithm}, {name}, two partitions, each verified", ours=medians["verified"], other=both,
+                   unit="signatures/s", beside="the same, and then verified"),
+        ]  # fmt: skip
     for worker in workers:
         worker.close()
     return found
@@ -112,22 +122,50 @@ def _keystore(
 
 def _through(workers: Sequence[Worker], keys: Sequence[PublicKey], algorithm: Algorithm, seconds: float) -> float:
     """Return the rate of all workers together."""
-    portion = SLOW_PORTION if algorithm.family is Family.SLH_DSA else PORTION
 
     def work(worker: Worker, key: PublicKey) -> float:
-        payload = os.urandom(32 if algorithm.hash_name == "sha256" else 48 if algorithm.is_prehashed else 64)
-        items = [Item(key.fingerprint, algorithm, payload, BLOCK if algorithm.is_stateful else None)] * portion
+        block = BLOCK if algorithm.is_stateful else None
+        items = [Item(key.fingerprint, algorithm, _payload(algorithm), block)] * portion_of(algorithm)
         worker.sign(items[:1])  # it is there and logged in
         count, start = 0, time.perf_counter()
-        while (taken := time.perf_counter() - start) < seconds:
-            answers = worker.sign(items)
-            if failed := [answer for answer in answers if isinstance(answer, Failure)]:
-                raise RuntimeError(failed[0].message)
-            count += len(answers)
-        return count / taken
+        request = worker.begin(items)
+        while time.perf_counter() - start < seconds:
+            before, request = request, worker.begin(items)
+            count += _made(before)
+        count += _made(request)
+        return count / (time.perf_counter() - start)
 
     with ThreadPoolExecutor(len(workers)) as pool:
         return sum(pool.map(work, workers, keys))
+
+
+def _verified(workers: Sequence[Worker], keys: Sequence[PublicKey], algorithm: Algorithm, seconds: float) -> float:
+    """Return the rate of rounds as the signer carries them out: one thread that gives work and verifies."""
+    partitions = [WorkerPartition(worker) for worker in workers]
+    block = BLOCK if algorithm.is_stateful else None
+    tasks = [SigningTask(public_key=key, algorithm=algorithm, payload=_payload(algorithm), block=block) for key in keys]
+    count, start = 0, time.perf_counter()
+    while (taken := time.perf_counter() - start) < seconds:
+        shifts = [Shift(partition, "bench") for partition in partitions]
+        for _ in range(PORTIONS * portion_of(algorithm)):
+            for shift, task in zip(shifts, tasks, strict=True):
+                shift.add(task)
+        for made in zip(*(shift.results() for shift in shifts), strict=True):
+            if failed := [one for one in made if not isinstance(one, bytes)]:
+                raise failed[0]
+            count += len(made)
+    return count / taken
+
+
+def _made(request: Request) -> int:
+    answers = request.answers()
+    if failed := [answer for answer in answers if isinstance(answer, Failure)]:
+        raise RuntimeError(failed[0].message)
+    return len(answers)
+
+
+def _payload(algorithm: Algorithm) -> bytes:
+    return os.urandom(32 if algorithm.hash_name == "sha256" else 48 if algorithm.is_prehashed else 64)
 
 
 def _together(commands: Sequence[Sequence[str]]) -> float:
@@ -139,8 +177,8 @@ def _together(commands: Sequence[Sequence[str]]) -> float:
     return sum(map(float, printed))
 
 
-def _library(algorithm: Algorithm, seconds: float) -> list[list[str]]:
-    command = [sys.executable, "-m", "benchmarks.library_loop", algorithm, str(_size(algorithm)), str(seconds)]
+def _library(what: str, algorithm: Algorithm, seconds: float) -> list[list[str]]:
+    command = [sys.executable, "-m", "benchmarks.library_loop", what, algorithm, str(_size(algorithm)), str(seconds)]
     return [command] * PARTITIONS
 
 

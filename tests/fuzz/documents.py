@@ -188,19 +188,21 @@ class _Wire:
 def worker_frame(data: bytes) -> None:
     """A frame between signer and worker: a request, counters, answers."""
     try:
-        parts = refused(lambda: frames.receive(cast(Any, _Wire(data))))
+        parts = refused(lambda: frames.Incoming(cast(Any, _Wire(data))).receive())
     except EOFError:  # as documented: the other side is gone
         return
     if parts is None:
         return
     if frames.encode(parts) != data[: 4 + int.from_bytes(data[:4])]:
         raise Finding("a frame has two spellings")
-    items = refused(lambda: frames.unpack_items(parts[1:]))
-    if items is not None and frames.unpack_items(frames.pack_items(items)[1:]) != items:
-        raise Finding("a request is another one when it is read again")
+    runs = refused(lambda: [*frames.unpack_runs(parts[1:])])
+    if runs is not None and frames.pack_runs(runs)[1:] != parts[1:]:
+        raise Finding("a request is another one when it is written again")
+    answers = refused(lambda: frames.unpack_answers(parts))
+    if answers is not None and frames.unpack_answers(frames.pack_answers(answers)) != answers:
+        raise Finding("an answer is another one when it is read again")
     for part in parts:
         refused(lambda: frames.unpack_counter(part))  # noqa: B023
-        refused(lambda: frames.unpack_answer(part))  # noqa: B023
 
 
 def public_key(data: bytes) -> None:

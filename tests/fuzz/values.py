@@ -94,8 +94,8 @@ def worker_frames() -> Inputs:
     ]
     failure = frames.Failure(code=Code.CREDENTIAL, message="no")
     parts = {
-        "sign": frames.pack_items(items),
-        "answers": [frames.pack_answer(b"s"), frames.pack_answer(failure)],
-        "counters": [frames.COUNTERS, frames.pack_counter("ab" * 32, Counter(5, 32))],
+        "sign": frames.pack_runs(frames.runs_of(items)),
+        "answers": frames.pack_answers([b"s", failure]),
+        "counters": frames.pack_answers([frames.pack_counter("ab" * 32, Counter(5, 32))]),
     }
-    return {name: frames.encode(list(pieces)) for name, pieces in parts.items()}
+    return {name: frames.encode(pieces) for name, pieces in parts.items()}

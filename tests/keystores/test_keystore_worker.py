@@ -20,7 +20,7 @@ from tests.simulators.softhsm import SoftHsm
 from sealwright.core.errors import Code, ConfigurationError, FormatError, UnavailableError
 from sealwright.core.keys import Algorithm, PublicKey
 from sealwright.keystores import frames, worker_client
-from sealwright.keystores.frames import Failure, Item
+from sealwright.keystores.frames import Failure, Incoming, Item
 from sealwright.keystores.secrets import Secret
 from sealwright.keystores.worker_client import Worker
 
@@ -50,7 +50,7 @@ def item(key: PublicKey) -> Item:
 
 def pid(worker: Worker) -> int:
     assert worker._running is not None
-    return worker._running[0].pid
+    return worker._running.process.pid
 
 
 def assert_signs(worker: Worker, key: PublicKey) -> None:
@@ -124,7 +124,7 @@ def test_a_worker_that_hangs_is_killed_after_its_time_and_replaced(new_files: st
     assert_signs(worker, key)
     stopped = pid(worker)
     assert worker._running is not None
-    worker._running[1].settimeout(0.5)
+    worker._running.timeout_seconds = 0.5
     os.kill(stopped, signal.SIGSTOP)
     with pytest.raises(UnavailableError, match="timed out"):
         worker.sign([item(key)])
@@ -248,7 +248,7 @@ def test_a_worker_leaves_no_core_and_holds_no_descriptor_of_its_parent(worker: W
 def test_a_worker_ends_when_its_parent_is_gone(new_files: str) -> None:
     with talk() as (process, channel):
         channel.sendall(frames.encode([new_files.encode(), PIN.reveal()]))
-        assert frames.receive(channel) == [b"+"]
+        assert Incoming(channel).receive() == [b"+", b""]
         channel.close()
         assert process.wait(10) == 0
 
@@ -258,9 +258,10 @@ def test_a_worker_ends_when_its_parent_is_gone(new_files: str) -> None:
     [
         (b"\xff\xff\xff\xff", 65, "frame of 4294967295 bytes"),
         (LENGTH.pack(frames.MAX_FRAME_BYTES + 1), 65, "at most 16777216"),
-        (LENGTH.pack(8) + LENGTH.pack(0xFFFFFFFF) + b"abcd", 65, "part of 4294967295 bytes"),
-        (LENGTH.pack(3) + b"abc", 65, "ends inside a length"),
-        (LENGTH.pack(0), 65, "first frame holds keystore and secret"),
+        (LENGTH.pack(8) + LENGTH.pack(0xFFFFFFFF) + b"abcd", 65, "with 4294967295 parts"),
+        (LENGTH.pack(12) + LENGTH.pack(1) + LENGTH.pack(5) + b"abcd", 65, "parts of 5 bytes, 4 are in the frame"),
+        (LENGTH.pack(3) + b"abc", 65, "does not say how many parts"),
+        (LENGTH.pack(4) + LENGTH.pack(0), 65, "first frame holds keystore and secret"),
         (b"", 0, ""),
         (b"\0\0", 0, ""),
         (LENGTH.pack(100) + b"abc", 0, ""),
@@ -277,12 +278,21 @@ def test_a_worker_spoken_to_rudely_ends_without_a_traceback(sent: bytes, exit_co
 
 
 @pytest.mark.parametrize(
-    "parts", [[b"what"], [], [frames.KEYS, b"x"], [frames.SIGN, b"ab"], [frames.SIGN, b"\xff", b"ed25519", b""]]
+    "parts",
+    [
+        [b"what"],
+        [],
+        [frames.KEYS, b"x"],
+        [frames.SIGN, b"ab"],
+        [frames.SIGN, b"\xff", b"ed25519", b"", LENGTH.pack(1), b"m"],
+        [frames.SIGN, b"ab", b"ed25519", b"", LENGTH.pack(2), b"m"],
+        [frames.SIGN, b"ab", b"ed25519", b"", LENGTH.pack(0)],
+    ],
 )
 def test_a_request_that_is_none_is_refused(new_files: str, parts: list[bytes]) -> None:
     with talk() as (process, channel):
         channel.sendall(frames.encode([new_files.encode(), PIN.reveal()]))
-        assert frames.receive(channel) == [b"+"]
+        assert Incoming(channel).receive() == [b"+", b""]
         channel.sendall(frames.encode(parts))
         channel.shutdown(socket.SHUT_WR)
         code = process.wait(10)
@@ -298,12 +308,18 @@ def test_a_bug_in_the_worker_names_its_place_and_not_its_values() -> None:
 
 
 @pytest.mark.parametrize(
-    "answer", [b"\xff\xff\xff\xff", LENGTH.pack(5) + LENGTH.pack(1) + b"?", LENGTH.pack(1) + b"x", LENGTH.pack(0)]
+    "answer",
+    [
+        b"\xff\xff\xff\xff",
+        LENGTH.pack(1) + b"x",
+        LENGTH.pack(0),
+        *map(frames.encode, ([], [b"", b"?"], [b"?", b"?"], [b"-", b"?"], [b"++", b"1", b"2"], [b""])),
+    ],
 )
 def test_a_worker_that_answers_nonsense_is_unavailable(
     worker: Worker, key: PublicKey, answer: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    code = f"import os; os.read(0, 1 << 16); os.write(0, {frames.encode([b'+'])!r}); os.read(0, 1 << 16);"
+    code = f"import os; os.read(0, 1 << 16); os.write(0, {frames.encode([b'+', b''])!r}); os.read(0, 1 << 16);"
     code += f"os.write(0, {answer!r})"
     monkeypatch.setattr(worker_client, "_COMMAND", (sys.executable, "-I", "-c", code))
     before = pid(worker)
@@ -330,7 +346,7 @@ def test_any_bytes_are_a_frame_or_refused(data: bytes) -> None:
         ours.sendall(data)
         ours.shutdown(socket.SHUT_WR)
         try:
-            parts = frames.receive(theirs)
+            parts = Incoming(theirs).receive()
         except (EOFError, FormatError):
             return
         assert data.startswith(frames.encode(parts))
@@ -341,12 +357,14 @@ def test_a_frame_brings_back_its_parts(parts: list[bytes]) -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs:
         ours.sendall(frames.encode(parts))
-        assert frames.receive(theirs) == parts
+        assert Incoming(theirs).receive() == parts
 
 
 @given(st.text(), st.text(), st.sampled_from(Code))
 def test_a_failure_crosses_with_any_text(message: str, hint: str, code: Code) -> None:
-    answer = frames.unpack_answer(frames.pack_answer(Failure(code=code, message=message, hint=hint)))
+    failure = Failure(code=code, message=message, hint=hint)
+    before, answer, after = frames.unpack_answers(frames.pack_answers([b"1", failure, b"2"]))
+    assert (before, after) == (b"1", b"2")
     assert isinstance(answer, Failure)
     assert answer.code is code
     assert len(answer.message) == len(message)

@@ -124,8 +124,8 @@ def test_a_module_that_hangs_is_ended_after_its_time_and_the_batch_finishes_late
     worker = Worker(shim.uri(new_token[1]), PIN, timeout_seconds=20.0)
     worker.health([key.fingerprint])
     assert worker._running is not None
-    hanging = worker._running[0]
-    worker._running[1].settimeout(1.0)
+    hanging = worker._running.process
+    worker._running.timeout_seconds = 1.0
     shim.trouble("C_Sign", HANG, skip=7)
     signatures, reasons = sign_until_done(worker, key)
     assert_all_right(key, signatures)
@@ -209,7 +209,7 @@ def test_tokens_that_change_their_slots_are_found_by_their_label(
     assert slot_numbers(shim.uri(uri)) == {label: 1 - slot for label, slot in before.items()}
     for label_worker, expected in ((worker, key), (other_worker, other)):
         assert label_worker._running is not None
-        os.kill(label_worker._running[0].pid, signal.SIGKILL)
+        os.kill(label_worker._running.process.pid, signal.SIGKILL)
         assert_all_right(expected, sign_until_done(label_worker, expected)[0])
         assert set(label_worker.public_keys()) == {expected.fingerprint}
         label_worker.close()
@@ -293,8 +293,8 @@ def wait_for(condition: Callable[[], bool]) -> None:
 
 def test_a_worker_killed_under_load_loses_nothing(worker: Worker, key: PublicKey) -> None:
     assert worker._running is not None
-    os.kill(worker._running[0].pid, signal.SIGSTOP)
-    killer = threading.Timer(0.3, os.kill, (worker._running[0].pid, signal.SIGKILL))
+    os.kill(worker._running.process.pid, signal.SIGSTOP)
+    killer = threading.Timer(0.3, os.kill, (worker._running.process.pid, signal.SIGKILL))
     killer.start()
     signatures, reasons = sign_until_done(worker, key)
     killer.join()

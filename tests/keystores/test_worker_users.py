@@ -79,7 +79,7 @@ class Two:
     def pid(self, user: int) -> int:
         running = self.workers[user]._running
         assert running is not None
-        return running[0].pid
+        return running.process.pid
 
 
 def make(setting: PartitionSetting, folder: Path, name: str) -> PublicKey:
@@ -234,11 +234,11 @@ from sealwright.keystores.secrets import Secret
 from sealwright.keystores.worker_client import Worker
 worker = Worker(sys.argv[1], Secret(sys.argv[2].encode()), user=int(sys.argv[3]))
 print(os.getuid(), worker.public_keys())
-process = worker._running[0]
+process = worker._running.process
 lines = [line.split() for line in open(f"/proc/{process.pid}/status")]
 print({line[0]: line[1] for line in lines if line[0] in ("Uid:", "CapPrm:", "CapAmb:")})
 os.kill(process.pid, signal.SIGSTOP)
-worker._stop(patience_seconds=0)
+worker._lost("stopped")
 print(process.returncode)
 """
 

@@ -19,8 +19,9 @@ from sealwright.keystores.interface import (
     Grade,
     ListedKey,
     ModuleFacts,
-    check_payload,
+    Sign,
     check_size,
+    checked,
     key_not_found,
     not_one_key,
 )
@@ -56,15 +57,19 @@ class FilesKeystore:
 
     def sign(self, fingerprint: str, algorithm: Algorithm, payload: bytes, block: Block | None = None) -> bytes:
         """Sign as ``Keystore.sign`` says."""
+        return self.signing(fingerprint, algorithm, block)(payload)
+
+    def signing(self, fingerprint: str, algorithm: Algorithm, block: Block | None = None, count: int = 1) -> Sign:
+        """Return what signs, as ``Keystore.signing`` says."""
         if fingerprint not in self._keys:
             self._read_new_keys()
         if fingerprint not in self._keys:
             raise key_not_found(fingerprint)
         public, private = self._keys[fingerprint]
-        check_payload(public, algorithm, payload)
+        public.check_algorithm(algorithm)
         if isinstance(private, HssLmsPrivateKey):
-            return self._sign_numbered(fingerprint, private, payload, block)
-        return private_keys.sign(private, algorithm, payload)
+            return checked(algorithm, self._numbered(fingerprint, private, block, count))
+        return checked(algorithm, private_keys.signing(private, algorithm))
 
     def counters(self) -> Mapping[str, Counter]:
         """Return how far each HSS/LMS key is used up."""
@@ -72,13 +77,20 @@ class FilesKeystore:
         stateful = [f for f, (_, private) in self._keys.items() if isinstance(private, HssLmsPrivateKey)]
         return {fingerprint: self._counters.next(fingerprint) for fingerprint in stateful}
 
-    def _sign_numbered(self, fingerprint: str, key: HssLmsPrivateKey, message: bytes, block: Block | None) -> bytes:
+    def _numbered(self, fingerprint: str, key: HssLmsPrivateKey, block: Block | None, count: int) -> Sign:
+        """Return what signs up to ``count`` messages, with numbers that are taken together at the first of them."""
         if block is None:
             raise RefusedError(f"key {fingerprint[:16]} is stateful and got no block", code=Code.STATE_EXHAUSTED)
         if fingerprint not in self._trees:
             self._trees[fingerprint] = key.hypertree()
-        number = self._counters.take(fingerprint, *block)  # from here on it is used, whatever happens
-        return self._trees[fingerprint].sign(number, secrets.token_bytes(key.seed.one_time.size), message)
+        tree, taken = self._trees[fingerprint], list[int]()
+
+        def sign(message: bytes) -> bytes:
+            if not taken:  # from here on they are used, whatever happens
+                taken.extend(reversed(self._counters.take_many(fingerprint, *block, count)))
+            return tree.sign(taken.pop(), secrets.token_bytes(key.seed.one_time.size), message)
+
+        return sign
 
     def close(self) -> None:
         """Forget the keys."""

@@ -1,14 +1,18 @@
-"""What signer and worker say to each other: length-prefixed frames of byte strings on a local socket pair.
+"""What signer and worker say to each other: frames of byte strings on a local socket pair.
 
-A frame is its length (u32, big endian, at most 16 MiB), then parts, each with its length (u32).  The first frame opens
-the keystore (URI, secret); then each request has one answer: ``sign`` with fingerprint, algorithm, payload and block
-per item (the block of a stateful key is two u64, any other is empty), ``keys``, or ``counters`` (fingerprint, then two
-u64).  An answered part is ``+`` and a value, or ``-`` and code, message and hint in UTF-8, zero bytes between.
+A frame is its length (u32, big endian, at most 16 MiB), the number of its parts (u32), the length of each (u32), then
+the parts.  The first frame opens the keystore (URI, secret); then each request has one answer, in the order of the
+requests: ``sign`` with runs, ``keys``, or ``counters`` (fingerprint, then two u64).  A run is what one key signs in a
+row: fingerprint, algorithm, block (of a stateful key two u64, otherwise empty), how many (u32), and the payloads.
+An answer begins with one mark for each part behind it: ``+`` for a value, ``-`` for code, message and hint in UTF-8,
+zero bytes between.
 """
 
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from operator import attrgetter
 from socket import socket
 from typing import NamedTuple
 
@@ -20,6 +24,8 @@ MAX_FRAME_BYTES = 16 << 20
 SIGN, KEYS, COUNTERS = b"sign", b"keys", b"counters"
 _LENGTH = struct.Struct(">I")
 _NUMBERS = struct.Struct(">QQ")
+_AT_ONCE_BYTES = 1 << 18
+_MADE, _FAILED = ord("+"), ord("-")
 
 
 class Item(NamedTuple):
@@ -29,6 +35,15 @@ class Item(NamedTuple):
     algorithm: Algorithm
     payload: bytes
     block: Block | None = None
+
+
+class Run(NamedTuple):
+    """What one key shall sign in a row."""
+
+    fingerprint: str
+    algorithm: Algorithm
+    block: Block | None
+    payloads: Sequence[bytes]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,50 +60,87 @@ class Failure:
         return cls(code=error.code, message=error.message, hint=error.hint)
 
 
-def encode(parts: Iterable[bytes]) -> bytes:
+class Incoming:
+    """The receiving end of a channel; what came too early, or only in part, is kept for the next time."""
+
+    def __init__(self, channel: socket) -> None:
+        self._channel = channel
+        self._data = bytearray()
+
+    def receive(self) -> list[bytes]:
+        """Receive one frame as its parts.
+
+        ``EOFError`` when the other side is gone, ``FormatError`` for bytes that lie.
+        """
+        (length,) = _LENGTH.unpack(self._take(_LENGTH.size))
+        if length > MAX_FRAME_BYTES:
+            raise _invalid(f"frame of {length} bytes, at most {MAX_FRAME_BYTES} are received")
+        body = self._take(_LENGTH.size + length)[_LENGTH.size :]
+        del self._data[: _LENGTH.size + length]
+        return _decode(body)
+
+    def _take(self, size: int) -> bytes:
+        """Return the first bytes once they are here; they stay until the frame is complete."""
+        while len(self._data) < size:
+            piece = self._channel.recv(_AT_ONCE_BYTES)
+            if not piece:
+                raise EOFError("the other side closed the channel")
+            self._data += piece
+        return bytes(self._data[:size])
+
+
+def encode(parts: Sequence[bytes]) -> bytes:
     """Return one frame, ready to be sent; ``FormatError`` (too-large) when it would not be received."""
-    body = b"".join(piece for part in parts for piece in (_LENGTH.pack(len(part)), part))
-    if len(body) > MAX_FRAME_BYTES:
-        raise FormatError(f"frame of {len(body)} bytes, at most {MAX_FRAME_BYTES} are sent", code=Code.TOO_LARGE)
-    return _LENGTH.pack(len(body)) + body
-
-
-def receive(channel: socket) -> list[bytes]:
-    """Receive one frame as its parts; ``EOFError`` when the other side is gone, ``FormatError`` for bytes that lie."""
-    (length,) = _LENGTH.unpack(_receive_exactly(channel, _LENGTH.size))
+    sizes = [*map(len, parts)]
+    length = _LENGTH.size * (1 + len(sizes)) + sum(sizes)
     if length > MAX_FRAME_BYTES:
-        raise _invalid(f"frame of {length} bytes, at most {MAX_FRAME_BYTES} are received")
-    body = _receive_exactly(channel, length)
-    parts, at = [], 0
-    while at < length:
-        if length - at < _LENGTH.size:
-            raise _invalid("frame ends inside a length")
-        start = at + _LENGTH.size
-        (size,) = _LENGTH.unpack_from(body, at)
-        if size > length - start:
-            raise _invalid(f"part of {size} bytes, {length - start} are left in the frame")
-        parts.append(body[start : start + size])
-        at = start + size
+        raise FormatError(f"frame of {length} bytes, at most {MAX_FRAME_BYTES} are sent", code=Code.TOO_LARGE)
+    return b"".join((struct.pack(f">{2 + len(sizes)}I", length, len(sizes), *sizes), *parts))
+
+
+def _decode(body: bytes) -> list[bytes]:
+    if len(body) < _LENGTH.size:
+        raise _invalid(f"frame of {len(body)} bytes does not say how many parts it has")
+    (count,) = _LENGTH.unpack_from(body)
+    start = _LENGTH.size * (1 + count)
+    if start > len(body):
+        raise _invalid(f"frame of {len(body)} bytes with {count} parts")
+    sizes = struct.unpack_from(f">{count}I", body, _LENGTH.size)
+    if sum(sizes) != len(body) - start:
+        raise _invalid(f"parts of {sum(sizes)} bytes, {len(body) - start} are in the frame")
+    end = start
+    return [body[end : (end := end + size)] for size in sizes]
+
+
+def runs_of(items: Iterable[Item]) -> list[Run]:
+    """Put together what one key signs in a row."""
+    return [Run(*key, [i.payload for i in same]) for key, same in groupby(items, attrgetter(*Run._fields[:3]))]
+
+
+def pack_runs(runs: Iterable[Run]) -> list[bytes]:
+    """Return the parts of a signing request."""
+    parts = [SIGN]
+    for run in runs:
+        block, count = _NUMBERS.pack(*run.block) if run.block else b"", _LENGTH.pack(len(run.payloads))
+        parts += (run.fingerprint.encode(), run.algorithm.encode(), block, count, *run.payloads)
     return parts
 
 
-def pack_items(items: Sequence[Item]) -> list[bytes]:
-    """Return the parts of a signing request."""
-    packed = ((i.fingerprint.encode(), i.algorithm.encode(), i.payload, _pack_block(i.block)) for i in items)
-    return [SIGN, *(part for parts in packed for part in parts)]
-
-
-def unpack_items(parts: Sequence[bytes]) -> list[Item]:
+def unpack_runs(parts: Sequence[bytes]) -> Iterator[Run]:
     """Read the parts of a signing request after its first."""
-    try:
-        return [
-            Item(fingerprint.decode("ascii"), _ALGORITHMS[algorithm], payload, _unpack_block(block))
-            for fingerprint, algorithm, payload, block in zip(
-                parts[::4], parts[1::4], parts[2::4], parts[3::4], strict=True
-            )
-        ]
-    except (ValueError, KeyError, struct.error):
-        raise _invalid("not a signing request: fingerprint, algorithm, payload, block per item") from None
+    at = 0
+    while at < len(parts):
+        try:
+            fingerprint, algorithm, block, count = parts[at : at + 4]
+            numbers = Block(*_NUMBERS.unpack(block)) if block else None
+            start, (size,) = at + 4, _LENGTH.unpack(count)
+            run = Run(fingerprint.decode("ascii"), _ALGORITHMS[algorithm], numbers, parts[start : start + size])
+        except (ValueError, KeyError, struct.error):
+            raise _invalid("not a signing request: fingerprint, algorithm, block, number and payloads") from None
+        if not size or len(run.payloads) != size:
+            raise _invalid(f"a run of {size} payloads, {len(run.payloads)} are there")
+        yield run
+        at = start + size
 
 
 def pack_counter(fingerprint: str, counter: Counter) -> bytes:
@@ -103,44 +155,40 @@ def unpack_counter(part: bytes) -> tuple[str, Counter]:
     return part[:32].hex(), Counter(*_NUMBERS.unpack(part[32:]))
 
 
-def pack_answer(answer: bytes | Failure) -> bytes:
-    """Return one part of an answer."""
-    if isinstance(answer, bytes):
-        return b"+" + answer
-    texts = (answer.code, answer.message.replace("\0", "?"), answer.hint.replace("\0", "?"))
-    return b"-" + "\0".join(texts).encode("utf-8", "replace")
+def pack_answers(answers: Sequence[bytes | Failure]) -> list[bytes]:
+    """Return the parts of an answer."""
+    marks = bytes([_FAILED if isinstance(answer, Failure) else _MADE for answer in answers])
+    return [marks, *[_pack_failure(answer) if isinstance(answer, Failure) else answer for answer in answers]]
 
 
-def unpack_answer(part: bytes) -> bytes | Failure:
-    """Read one part of an answer."""
-    if part[:1] == b"+":
-        return part[1:]
-    try:
-        code, message, hint = part.removeprefix(b"-").decode().split("\0")
-        return Failure(code=Code(code), message=message, hint=hint)
-    except ValueError:
-        raise _invalid("an answer is neither a value nor a failure") from None
+def unpack_answers(parts: Sequence[bytes]) -> list[bytes | Failure]:
+    """Read the parts of an answer."""
+    if not parts:
+        raise _invalid("an answer without marks")
+    marks, answers = parts[0], list[bytes | Failure](parts[1:])
+    if marks.count(_MADE) + marks.count(_FAILED) != len(marks) or len(marks) != len(answers):
+        raise _invalid(f"{len(answers)} answers with {len(marks)} marks")
+    at = marks.find(_FAILED)
+    while at >= 0:
+        answers[at] = _unpack_failure(parts[1 + at])
+        at = marks.find(_FAILED, at + 1)
+    return answers
 
 
 _ALGORITHMS = {algorithm.encode(): algorithm for algorithm in Algorithm}
 
 
-def _pack_block(block: Block | None) -> bytes:
-    return _NUMBERS.pack(*block) if block else b""
+def _pack_failure(failure: Failure) -> bytes:
+    texts = (failure.code, failure.message.replace("\0", "?"), failure.hint.replace("\0", "?"))
+    return "\0".join(texts).encode("utf-8", "replace")
 
 
-def _unpack_block(part: bytes) -> Block | None:
-    return Block(*_NUMBERS.unpack(part)) if part else None
-
-
-def _receive_exactly(channel: socket, length: int) -> bytes:
-    data = bytearray()
-    while len(data) < length:
-        piece = channel.recv(min(length - len(data), 1 << 20))
-        if not piece:
-            raise EOFError("the other side closed the channel")
-        data += piece
-    return bytes(data)
+def _unpack_failure(part: bytes) -> Failure:
+    try:
+        code, message, hint = part.decode().split("\0")
+        return Failure(code=Code(code), message=message, hint=hint)
+    except ValueError:
+        raise _invalid("a failure is not code, message and hint") from None
 
 
 def _invalid(message: str) -> FormatError:

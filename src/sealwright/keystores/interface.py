@@ -4,7 +4,7 @@ A partition holds the keys of one product in one environment.  A key is named by
 public half; a label is for people and never finds a key.  Whether a signature may be made is not decided here.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -15,6 +15,9 @@ from sealwright.core.errors import Code, ConfigurationError, FormatError, Refuse
 from sealwright.core.keys import MAX_WHOLE_MESSAGE_BYTES, Algorithm, PublicKey, hash_of
 from sealwright.keystores.numbers import Block, Counter
 from sealwright.keystores.private_keys import PrivateKey
+
+Sign = Callable[[bytes], bytes]
+"""Takes a digest or a message and returns its signature."""
 
 
 class Grade(StrEnum):
@@ -86,6 +89,12 @@ class Keystore(Protocol):
         (open the partition anew, then it may work), ``ConfigurationError`` (the token lacks the mechanism).
         """
 
+    def signing(self, fingerprint: str, algorithm: Algorithm, block: Block | None = None, count: int = 1) -> Sign:
+        """Return what signs payloads as ``sign`` does, for ``count`` in a row: what all have in common is done once.
+
+        A stateful key then takes numbers for all of them at the first, still durably before it computes anything.
+        """
+
     def counters(self) -> Mapping[str, Counter]:
         """Return how far each stateful key is used up, by fingerprint."""
 
@@ -135,19 +144,27 @@ class Ceremony(Protocol):
         """Forget the login."""
 
 
-def check_payload(key: PublicKey, algorithm: Algorithm, payload: bytes) -> None:
-    """Raise ``FormatError`` unless ``key`` can sign this payload with ``algorithm``."""
-    key.check_algorithm(algorithm)
+def checked(algorithm: Algorithm, sign: Sign) -> Sign:
+    """Have ``sign`` called with payloads alone that ``algorithm`` signs; ``FormatError`` for others."""
+    size = hash_of(algorithm).digest_size if algorithm.is_prehashed else None
+
+    def sign_checked(payload: bytes) -> bytes:
+        if len(payload) != size and (size is not None or len(payload) > MAX_WHOLE_MESSAGE_BYTES):
+            raise _not_fitting(algorithm, len(payload))
+        return sign(payload)
+
+    return sign_checked
+
+
+def _not_fitting(algorithm: Algorithm, size: int) -> FormatError:
     if algorithm.is_prehashed:
-        if len(payload) != hash_of(algorithm).digest_size:
-            raise FormatError(
-                f"{algorithm} signs a digest of {hash_of(algorithm).digest_size} bytes, not {len(payload)} bytes",
-                code=Code.SLOT_INVALID,
-            )
-    elif len(payload) > MAX_WHOLE_MESSAGE_BYTES:
-        raise FormatError(
-            f"message of {len(payload)} bytes, at most {MAX_WHOLE_MESSAGE_BYTES} are signed whole", code=Code.TOO_LARGE
+        return FormatError(
+            f"{algorithm} signs a digest of {hash_of(algorithm).digest_size} bytes, not {size} bytes",
+            code=Code.SLOT_INVALID,
         )
+    return FormatError(
+        f"message of {size} bytes, at most {MAX_WHOLE_MESSAGE_BYTES} are signed whole", code=Code.TOO_LARGE
+    )
 
 
 def check_size(algorithm: Algorithm, size_bits: int) -> None:

@@ -17,8 +17,7 @@ from sealwright.keystores.numbers import Counter
 _TABLE = """CREATE TABLE IF NOT EXISTS counter (
   key TEXT PRIMARY KEY, next INTEGER NOT NULL CHECK (next >= 0), capacity INTEGER NOT NULL
 ) STRICT"""
-_TAKE = """UPDATE counter SET next = max(next, :first) + 1
-  WHERE key = :key AND max(next, :first) < min(:stop, capacity) RETURNING next - 1"""
+_FREE = """SELECT max(next, :first), min(max(next, :first) + :count, :stop, capacity) FROM counter WHERE key = :key"""
 _BUSY_SECONDS = 20.0
 
 
@@ -56,21 +55,28 @@ class Counters:
 
     def take(self, key: str, first: int, stop: int) -> int:
         """Return a number of ``first`` <= number < ``stop`` that nobody had or will have.  It is on disk by then."""
+        return self.take_many(key, first, stop, 1)[0]
+
+    def take_many(self, key: str, first: int, stop: int, count: int) -> range:
+        """Take up to ``count`` such numbers at once, at least one: one write to the disk for all of them."""
         try:
             with closing(self._open()) as database:
                 database.execute("BEGIN IMMEDIATE")
-                found = database.execute(_TAKE, {"key": key, "first": first, "stop": stop}).fetchone()
+                wanted = {"key": key, "first": first, "stop": stop, "count": count}
+                found = range(*(database.execute(_FREE, wanted).fetchone() or (0, 0)))
+                if found:
+                    database.execute("UPDATE counter SET next = ? WHERE key = ?", (found.stop, key))
                 database.execute("COMMIT")
         except sqlite3.Error as e:
             raise self._unavailable(e) from e
-        if found is None:
+        if not found:
             taken, capacity = self.next(key)
             raise RefusedError(
                 f"key {key[:16]} has no signature left in the block {first} to {stop - 1}: {taken} of {capacity} taken",
                 code=Code.STATE_EXHAUSTED,
                 hint="the signer announces a new block" if taken < capacity else "the key is used up: rotate it",
             )
-        return int(found[0])
+        return found
 
     def _open(self) -> sqlite3.Connection:
         """Open for one transaction: rollback journal, so that the one file holds everything that was committed."""

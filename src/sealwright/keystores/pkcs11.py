@@ -19,8 +19,9 @@ from sealwright.keystores.interface import (
     CreatedKey,
     Grade,
     ListedKey,
-    check_payload,
+    Sign,
     check_size,
+    checked,
     key_is_there,
     key_not_found,
 )
@@ -57,22 +58,33 @@ class Pkcs11Keystore:
         self._keys = now
         return {fingerprint: key.public_key for fingerprint, key in now.items()}
 
-    def sign(
+    def sign(self, fingerprint: str, algorithm: Algorithm, payload: bytes, block: Block | None = None) -> bytes:
+        """Sign as ``Keystore.sign`` says."""
+        return self.signing(fingerprint, algorithm, block)(payload)
+
+    def signing(
         self,
         fingerprint: str,
         algorithm: Algorithm,
-        payload: bytes,
         block: Block | None = None,  # noqa: ARG002 - no token here has stateful keys
-    ) -> bytes:
-        """Sign as ``Keystore.sign`` says."""
+        count: int = 1,  # noqa: ARG002
+    ) -> Sign:
+        """Return what signs, as ``Keystore.signing`` says."""
         if fingerprint not in self._keys:
             self.public_keys()
         if fingerprint not in self._keys:
             raise key_not_found(fingerprint)
         key = self._keys[fingerprint]
-        check_payload(key.public_key, algorithm, payload)
-        with _translated():
-            return pkcs11_keys.sign(self._login.session, self._login.device, key, algorithm, payload)
+        key.public_key.check_algorithm(algorithm)
+        sign = pkcs11_keys.signing(self._login.session, self._login.device, key, algorithm)
+
+        def sign_translated(payload: bytes) -> bytes:
+            try:
+                return sign(payload)
+            except CryptokiError as e:
+                raise e.family() from e
+
+        return checked(algorithm, sign_translated)
 
     def counters(self) -> Mapping[str, Counter]:
         """No stateful keys here."""

@@ -6,6 +6,7 @@ References: PKCS #11 Current Mechanisms Version 3.1, sections 2.1 and 2.3; RFC 8
 
 import ctypes
 import sys
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -134,9 +135,16 @@ def import_objects(device: Device, key: PrivateKey, label: str, key_id: bytes) -
 
 def sign(session: Session, device: Device, key: TokenKey, algorithm: Algorithm, payload: bytes) -> bytes:
     """Sign with a key on the token and return the canonical encoding."""
+    return signing(session, device, key, algorithm)(payload)
+
+
+def signing(session: Session, device: Device, key: TokenKey, algorithm: Algorithm) -> Callable[[bytes], bytes]:
+    """Return what signs as ``sign`` does."""
     how, prefix = mechanism(device, algorithm)
-    raw = session.sign(key.private_handle, how, prefix + payload)
-    return _der_signature(raw) if algorithm.family is Family.ECDSA else raw
+    sign_raw = session.signing(key.private_handle, how)
+    if algorithm.family is Family.ECDSA:
+        return lambda payload: _der_signature(sign_raw(payload))
+    return (lambda payload: sign_raw(prefix + payload)) if prefix else sign_raw
 
 
 @lru_cache(maxsize=256)

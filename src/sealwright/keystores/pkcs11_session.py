@@ -5,7 +5,7 @@ Reference: OASIS PKCS #11 Specification Version 3.1, sections 5.6 to 5.13 and 5.
 """
 
 import ctypes
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from ctypes import byref, c_ulong
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -124,14 +124,21 @@ class Session:
         )
         return public_handle.value, private_handle.value
 
-    def sign(self, handle: int, mechanism: Mechanism, payload: bytes) -> bytes:
-        """Sign in one part; the token's own encoding."""
-        length = c_ulong(MAX_SIGNATURE_BYTES)
-        if answer := self._sign_init(self._handle, _mechanism(mechanism), handle):
-            raise CryptokiError("C_SignInit", answer)
-        if answer := self._sign(self._handle, payload, len(payload), self._buffer, byref(length)):
-            raise CryptokiError("C_Sign", answer)
-        return ctypes.string_at(self._buffer, length.value)
+    def signing(self, handle: int, mechanism: Mechanism) -> Callable[[bytes], bytes]:
+        """Return what signs in one part; the token's own encoding."""
+        begin, finish, session, buffer = self._sign_init, self._sign, self._handle, self._buffer
+        how, length = _mechanism(mechanism), c_ulong()
+        at = byref(length)
+
+        def sign(payload: bytes) -> bytes:
+            length.value = MAX_SIGNATURE_BYTES
+            if answer := begin(session, how, handle):
+                raise CryptokiError("C_SignInit", answer)
+            if answer := finish(session, payload, len(payload), buffer, at):
+                raise CryptokiError("C_Sign", answer)
+            return ctypes.string_at(buffer, length.value)
+
+        return sign
 
 
 def init_token(module: Module, slot: int, label: str, so_pin: Secret, user_pin: Secret) -> None:

@@ -4,6 +4,8 @@ Reads PEM and DER (PKCS#8, PKCS#1, SEC 1; encrypted or not) and PKCS#12 (RFC 729
 9881, section 6), SLH-DSA as plain PKCS#8.  Errors name the problem and never repeat what was read.
 """
 
+from collections.abc import Callable
+
 from asn1crypto import pem
 from asn1crypto import x509 as asn1
 from cryptography import x509
@@ -57,15 +59,22 @@ def generate(algorithm: Algorithm, size_bits: int, parameters: str = "") -> Priv
 
 def sign(key: PrivateKey, algorithm: Algorithm, payload: bytes) -> bytes:
     """Sign a digest, or a message where the algorithm is not prehashed; the encodings of ``core.keys``."""
+    return signing(key, algorithm)(payload)
+
+
+def signing(key: PrivateKey, algorithm: Algorithm) -> Callable[[bytes], bytes]:
+    """Return what signs as ``sign`` does."""
     match key:
         case rsa.RSAPrivateKey():
-            return key.sign(payload, rsa_padding(algorithm), utils.Prehashed(hash_of(algorithm)))
+            padding, digest = rsa_padding(algorithm), utils.Prehashed(hash_of(algorithm))
+            return lambda payload: key.sign(payload, padding, digest)
         case ec.EllipticCurvePrivateKey():
-            return key.sign(payload, ec.ECDSA(utils.Prehashed(hash_of(algorithm))))
+            ecdsa = ec.ECDSA(utils.Prehashed(hash_of(algorithm)))
+            return lambda payload: key.sign(payload, ecdsa)
         case HssLmsPrivateKey():
             raise ValueError("a stateful key signs with a number that was taken for it")
         case _:
-            return key.sign(payload)
+            return key.sign
 
 
 def public_half(key: PrivateKey) -> PublicKey:

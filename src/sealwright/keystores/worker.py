@@ -17,7 +17,7 @@ from types import TracebackType
 
 from sealwright.core.errors import Code, FormatError, SealwrightError, UnavailableError
 from sealwright.keystores import frames
-from sealwright.keystores.frames import Failure, Item
+from sealwright.keystores.frames import Failure, Incoming, Run
 from sealwright.keystores.interface import Keystore
 from sealwright.keystores.opening import open_keystore
 from sealwright.keystores.secrets import Secret
@@ -42,14 +42,15 @@ def main() -> int:
 
 def serve(channel: socket.socket) -> int:
     """Open the keystore that the first frame names, then answer request after request."""
+    incoming = Incoming(channel)
     try:
-        keystore = _open(channel)
+        keystore = _open(incoming)
     except SealwrightError as e:
         _send(channel, [Failure.of(e)])
         return e.exit_code
     _send(channel, [b""])
     try:
-        while _answer(channel, keystore):
+        while _answer(channel, incoming, keystore):
             pass
     finally:
         keystore.close()
@@ -86,21 +87,21 @@ def take_channel() -> socket.socket:
     return channel
 
 
-def _open(channel: socket.socket) -> Keystore:
-    parts = frames.receive(channel)
+def _open(incoming: Incoming) -> Keystore:
+    parts = incoming.receive()
     if len(parts) != 2:
         raise FormatError("the first frame holds keystore and secret", code=Code.INVALID_FRAME)
     uri, secret = parts
     return open_keystore(uri.decode(), Secret(secret))
 
 
-def _answer(channel: socket.socket, keystore: Keystore) -> bool:
-    """Answer one request; False when the keystore is of no more use."""
-    parts = frames.receive(channel)
+def _answer(channel: socket.socket, incoming: Incoming, keystore: Keystore) -> bool:
+    """Answer one request, before the next is looked at; False when the keystore is of no more use."""
+    parts = incoming.receive()
     answers: list[bytes | Failure]
     match parts[:1]:
         case [frames.SIGN]:
-            answers = _sign_all(keystore, frames.unpack_items(parts[1:]))
+            answers = _sign_all(keystore, [*frames.unpack_runs(parts[1:])])
         case [frames.KEYS] if len(parts) == 1:
             answers = _keys(keystore)
         case [frames.COUNTERS] if len(parts) == 1:
@@ -111,13 +112,13 @@ def _answer(channel: socket.socket, keystore: Keystore) -> bool:
     return not any(map(_is_end, answers))
 
 
-def _sign_all(keystore: Keystore, items: Sequence[Item]) -> list[bytes | Failure]:
-    """Sign in order; behind an item for which the keystore was gone nothing is tried, since this process ends."""
+def _sign_all(keystore: Keystore, runs: Sequence[Run]) -> list[bytes | Failure]:
+    """Sign in order; behind a payload for which the keystore was gone nothing is tried, since this process ends."""
     answers: list[bytes | Failure] = []
-    for item in items:
-        answers.append(_sign(keystore, item))
+    for run in runs:
+        answers += _sign_run(keystore, run)
         if _is_end(answers[-1]):
-            return answers + answers[-1:] * (len(items) - len(answers))
+            return answers + answers[-1:] * (sum(len(run.payloads) for run in runs) - len(answers))
     return answers
 
 
@@ -125,11 +126,20 @@ def _is_end(answer: bytes | Failure) -> bool:
     return isinstance(answer, Failure) and answer.code is Code.KEYSTORE_UNAVAILABLE
 
 
-def _sign(keystore: Keystore, item: Item) -> bytes | Failure:
+def _sign_run(keystore: Keystore, run: Run) -> list[bytes | Failure]:
     try:
-        return keystore.sign(item.fingerprint, item.algorithm, item.payload, item.block)
+        sign = keystore.signing(run.fingerprint, run.algorithm, run.block, len(run.payloads))
     except SealwrightError as e:
-        return Failure.of(e)
+        return [Failure.of(e)] * len(run.payloads)
+    answers: list[bytes | Failure] = []
+    for payload in run.payloads:
+        try:
+            answers.append(sign(payload))
+        except SealwrightError as e:
+            answers.append(Failure.of(e))
+            if _is_end(answers[-1]):
+                break
+    return answers
 
 
 def _keys(keystore: Keystore) -> list[bytes | Failure]:
@@ -147,7 +157,7 @@ def _counters(keystore: Keystore) -> list[bytes | Failure]:
 
 
 def _send(channel: socket.socket, answers: Sequence[bytes | Failure]) -> None:
-    channel.sendall(frames.encode(map(frames.pack_answer, answers)))
+    channel.sendall(frames.encode(frames.pack_answers(answers)))
 
 
 def _report_without_values(kind: type[BaseException], _value: BaseException, trace: TracebackType | None) -> None:

@@ -159,8 +159,8 @@ class _Guarded:
     def __init__(self, canaries: Canaries, name: str, partition: Partition) -> None:
         self._canaries, self._name, self._partition = canaries, name, partition
 
-    def sign(self, tasks: Sequence[SigningTask]) -> Sequence[bytes | SealwrightError]:
-        """Sign what keys in good health may sign."""
+    def sign(self, tasks: Sequence[SigningTask]) -> Iterable[bytes | SealwrightError]:
+        """Begin to sign what keys in good health may sign."""
         ill: dict[tuple[PublicKey, Algorithm], SealwrightError] = {}
         for key in {ActiveKey(self._name, t.public_key, t.algorithm) for t in tasks if not t.algorithm.is_stateful}:
             try:
@@ -169,7 +169,7 @@ class _Guarded:
                 ill[key.public_key, key.algorithm] = e
         well = [task for task in tasks if (task.public_key, task.algorithm) not in ill]
         made = iter(self._partition.sign(well) if well else ())
-        return [ill.get((t.public_key, t.algorithm)) or next(made) for t in tasks]
+        return (ill.get((t.public_key, t.algorithm)) or next(made) for t in tasks)
 
     def counters(self) -> Mapping[str, tuple[int, int]]:
         """Ask the partition."""

@@ -1,6 +1,6 @@
 """What the signer needs from outside: a durable head, keystores, a clock, entropy."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -42,8 +42,11 @@ class SigningTask:
 class Partition(Protocol):
     """The worker that holds one partition's login."""
 
-    def sign(self, tasks: Sequence[SigningTask]) -> Sequence[bytes | SealwrightError]:
-        """Sign each task once, in order; a failure stands in the place of its signature."""
+    def sign(self, tasks: Sequence[SigningTask]) -> Iterable[bytes | SealwrightError]:
+        """Begin to sign each task once, in order; what is returned may wait for the signatures when it is read.
+
+        A failure stands in the place of its signature; that of all tasks may be raised, at once or when it is read.
+        """
 
     def counters(self) -> Mapping[str, tuple[int, int]]:
         """Return of each stateful key, by fingerprint, the first number not taken and how many it has in its life."""

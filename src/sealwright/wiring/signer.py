@@ -14,7 +14,7 @@ from sealwright.core.errors import SealwrightError, UnavailableError
 from sealwright.keystores.frames import Failure, Item
 from sealwright.keystores.numbers import Block
 from sealwright.keystores.secrets import read_secret
-from sealwright.keystores.worker_client import TIMEOUT_SECONDS, Worker
+from sealwright.keystores.worker_client import TIMEOUT_SECONDS, Request, Worker
 from sealwright.outside import SystemClock, SystemEntropy
 from sealwright.signer.canary import Canaries
 from sealwright.signer.endpoint import Endpoint
@@ -39,16 +39,13 @@ class WorkerPartition:
     def __init__(self, worker: Worker) -> None:
         self._worker = worker
 
-    def sign(self, tasks: Sequence[SigningTask]) -> Sequence[bytes | SealwrightError]:
-        """Sign a batch in one frame."""
+    def sign(self, tasks: Sequence[SigningTask]) -> Iterator[bytes | SealwrightError]:
+        """Have a batch signed in one frame, and wait for it when it is read."""
         items = [
             Item(task.public_key.fingerprint, task.algorithm, task.payload, Block(*task.block) if task.block else None)
             for task in tasks
         ]
-        return [
-            UnavailableError(made.message, code=made.code, hint=made.hint) if isinstance(made, Failure) else made
-            for made in self._worker.sign(items)
-        ]
+        return _results(self._worker.begin(items))
 
     def counters(self) -> Mapping[str, tuple[int, int]]:
         """Ask the worker."""
@@ -68,6 +65,11 @@ class RefusingPartition:
     def counters(self) -> Mapping[str, tuple[int, int]]:
         """Refuse."""
         raise self._reason
+
+
+def _results(request: Request) -> Iterator[bytes | SealwrightError]:
+    for made in request.answers():
+        yield UnavailableError(made.message, code=made.code, hint=made.hint) if isinstance(made, Failure) else made
 
 
 class Partitions(Mapping[str, Partition]):
