@@ -81,6 +81,16 @@ def test_pairs_of_several_keys_and_plain_slots_are_signed_in_one_request(instanc
     public_key(instance, OTHER_KEY).verify(Algorithm.ED25519, made[2] + b"tail", made[4])
 
 
+def test_as_many_pairs_as_a_request_may_have_are_signed_each_over_its_own_first(instance):
+    pairs = [(f"first {n}".encode(), f"tail {n}".encode()) for n in range(d.MAX_SLOTS // 2)]
+    slots = [slot(first, f"first-{n}") for n, (first, _) in enumerate(pairs)]
+    slots += [slot(tail, f"second-{n}", f"first-{n}") for n, (_, tail) in enumerate(pairs)]
+    messages = (*(first for first, _ in pairs), *(tail for _, tail in pairs))
+    made = instance.sign(submitted(instance, *slots, messages=messages))
+    for n, (_, tail) in enumerate(pairs):
+        public_key(instance).verify(Algorithm.ED25519, made[n] + tail, made[len(pairs) + n])
+
+
 @pytest.mark.parametrize(
     "messages",
     [
