@@ -203,6 +203,7 @@ def test_names_give_the_identifiers_of_rfc_9562() -> None:
         ({"components": [{"id": ["a"], "image": "fw.bin", "text": {"version": "1"}}]}, "names no language"),
         ({"dependencies": [{"envelope": "fw.bin"}]}, "not a SUIT envelope"),
         (slots({}, {}), "component 0 is named twice, and its images have no slots of their own"),
+        (slots({}, {"id": ["hex:61"]}), "component 0 is named twice, and its images have no slots of their own"),
         (slots({"slot": 1}, {"slot": 1}), "component 0 is named twice, and its images have no slots of their own"),
         (slots({"slot": 0}, {}), "component 0 is named twice, and its images have no slots of their own"),
         (slots({"slot": 0, "invoke": True}, {"slot": 1}), "is invoked from one slot and not from another"),

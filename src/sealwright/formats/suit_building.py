@@ -26,7 +26,7 @@ from sealwright.formats.suit_labels import (
     Member,
     Parameter,
 )
-from sealwright.formats.suit_template import Component, Dependency, Identifier, Template
+from sealwright.formats.suit_template import Component, Dependency, Template, identifier
 
 SHA256 = -16
 REPORT_ALL, REPORT_FAILURE, REPORT_SUCCESS = 15, 2, 5
@@ -71,9 +71,9 @@ def _members(template: Template, files: Mapping[str, ByteSource]) -> Iterator[tu
 
 def _common(template: Template, files: Mapping[str, ByteSource]) -> dict[int, Any]:
     places = suit_template.places(template)
-    common: dict[int, Any] = {COMPONENTS: [_identifier(images[0].id) for images in places]}
+    common: dict[int, Any] = {COMPONENTS: [list(identifier(images[0].id)) for images in places]}
     for index, dependency in _dependencies(template):
-        about = {} if dependency.prefix is None else {1: _identifier(dependency.prefix)}
+        about = {} if dependency.prefix is None else {1: list(identifier(dependency.prefix))}
         common.setdefault(DEPENDENCIES, {})[index] = about
     vendor, device_class = _identities(template)
     identity = {Parameter.VENDOR_ID.value: vendor.bytes, Parameter.CLASS_ID.value: device_class.bytes}
@@ -165,11 +165,9 @@ def _text(template: Template) -> dict[str, Any] | None:
         return None
     about = {1: template.text.description, 2: template.text.update}
     entries: dict[Any, Any] = {number: words for number, words in about.items() if words is not None}
-    for identifier, text in said.items():
+    for parts, text in said.items():
         words_by_number = {n: getattr(text, f.name) for n, f in enumerate(fields(text), 1)}
-        entries[tuple(_identifier(identifier))] = {
-            n: words for n, words in words_by_number.items() if words is not None
-        }
+        entries[identifier(parts)] = {n: words for n, words in words_by_number.items() if words is not None}
     return {template.text.language: entries}
 
 
@@ -216,19 +214,6 @@ def _uuid(text: str) -> uuid.UUID | None:
         return uuid.UUID(text)
     except ValueError:
         return None
-
-
-def _identifier(parts: Identifier) -> list[bytes]:
-    return [_part(part) for part in parts]
-
-
-def _part(part: str) -> bytes:
-    if not part.startswith("hex:"):
-        return part.encode("utf-8")
-    try:
-        return bytes.fromhex(part.removeprefix("hex:"))
-    except ValueError:
-        raise _wrong(f"{part[:40]!r} is no hex") from None
 
 
 def _manifest_digest(envelope: ByteSource) -> bytes:

@@ -103,12 +103,26 @@ def parse(data: bytes) -> Template:
 
 def places(template: Template) -> tuple[tuple[Component, ...], ...]:
     """Return the components as a manifest counts them: images of one ``id`` together, ``FormatError`` if they clash."""
-    by_id: dict[Identifier, list[Component]] = {}
+    by_id: dict[tuple[bytes, ...], list[Component]] = {}
     for component in template.components:
-        by_id.setdefault(component.id, []).append(component)
+        by_id.setdefault(identifier(component.id), []).append(component)
     for number, images in enumerate(by_id.values()):
         _check_slots(number, images)
     return tuple(map(tuple, by_id.values()))
+
+
+def identifier(parts: Identifier) -> tuple[bytes, ...]:
+    """Return a component identifier as bytes, which two spellings can share; ``FormatError`` for hex that is none."""
+    return tuple(map(_part, parts))
+
+
+def _part(part: str) -> bytes:
+    if not part.startswith("hex:"):
+        return part.encode("utf-8")
+    try:
+        return bytes.fromhex(part.removeprefix("hex:"))
+    except ValueError:
+        raise FormatError(f"{part[:40]!r} is no hex", code=Code.INVALID_DOCUMENT) from None
 
 
 def _check_slots(number: int, images: Sequence[Component]) -> None:
