@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from sealwright.cli.key_arguments import LASTING_SOURCE
 from sealwright.cli.output import UsageError, note, show, show_json, show_table
 from sealwright.core.envelopes import Envelope
 from sealwright.core.errors import ConfigurationError
@@ -42,8 +43,15 @@ def init(
     host: Annotated[str, typer.Option(help="address the server listens on")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="port the server listens on")] = DEFAULT_PORT,
     keystore: Annotated[str, typer.Option(help="files, or pkcs11:module-path=/path/of/module.so")] = "files",
-    pin: Annotated[str, typer.Option(help="PKCS#11: where a token's PIN comes from, with {partition}")] = "",
-    so_pin: Annotated[str, typer.Option(help="PKCS#11: where the officer's PIN comes from; none: no tokens made")] = "",
+    pin: Annotated[
+        str, typer.Option(help=f"PKCS#11: where tokens' PINs come from, with {{partition}}: {LASTING_SOURCE}")
+    ] = "",
+    so_pin: Annotated[
+        str,
+        typer.Option(
+            help=f"PKCS#11: where the officer's PIN comes from: {LASTING_SOURCE}; with --pin alone no tokens are made"
+        ),
+    ] = "",
     json: Annotated[bool, typer.Option("--json", help="print the result as JSON")] = False,
 ) -> None:
     """Make a new installation: root, log, signer; the administrators sign its root now, with their SSH keys."""

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from sealwright.cli.key_arguments import InstanceFolder, Json
+from sealwright.cli.key_arguments import InstanceFolder, Json, NewKeystore, NewSecret
 from sealwright.cli.minutes import read_attestation, read_script, show_finished
 from sealwright.cli.output import note
 from sealwright.client import administration, earlier
@@ -20,8 +20,8 @@ def ceremony(
         list[str] | None,
         typer.Option(metavar="PROFILE=FILE", help="the vendor's certificates of a key, PEM: key, device, authorities"),
     ] = None,
-    keystore: Annotated[str, typer.Option(help="URI of a token for a new partition; else as the instance says")] = "",
-    secret: Annotated[str, typer.Option(help="where the token's PIN comes from: file:PATH, credential:NAME")] = "",
+    keystore: NewKeystore = "",
+    secret: NewSecret = "",
     discard_unfinished: Annotated[
         bool, typer.Option("--discard-unfinished", help="delete half a key that an interruption left in the token")
     ] = False,
@@ -34,10 +34,11 @@ def ceremony(
     # The base install has no keystores.
     from sealwright.wiring import configuration, key_ceremony  # noqa: PLC0415
     from sealwright.wiring.ceremony import wanted  # noqa: PLC0415
-    from sealwright.wiring.partitions import ensure_partition  # noqa: PLC0415
+    from sealwright.wiring.partitions import ensure_partition, place_of  # noqa: PLC0415
 
     data = read_script(script)
     plan, settings = parse_script(data), configuration.load(instance)
+    place_of(settings, plan.partition, uri=keystore, secret=secret)  # refused before anybody is asked
     orders, made = key_ceremony.orders(plan), key_ceremony.made_already(settings, data)
     with administration.reading() as desk:
         known = earlier.fetch(desk)

@@ -9,7 +9,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from sealwright.cli.drafting import keep
-from sealwright.cli.key_arguments import InstanceFolder, Json, Profile
+from sealwright.cli.key_arguments import ANY_SOURCE, InstanceFolder, Json, NewKeystore, NewSecret, Profile
 from sealwright.cli.output import note, show
 from sealwright.client import administration, earlier, stateful
 from sealwright.client.files import read_small
@@ -44,8 +44,8 @@ def create(
         str, typer.Option(help="of an hss-lms key: hash, its bytes, height and width, as sha256-n24-h10-w8")
     ] = "",
     partition: Partition = "",
-    keystore: Annotated[str, typer.Option(help="URI of a token for a new partition; else as the instance says")] = "",
-    secret: Annotated[str, typer.Option(help="where the token's PIN comes from: file:PATH, credential:NAME")] = "",
+    keystore: NewKeystore = "",
+    secret: NewSecret = "",
     existing: Annotated[
         str,
         typer.Option(metavar="FINGERPRINT", help="make none: take up this key of the partition again, first digits do"),
@@ -73,15 +73,17 @@ def create(
     )
     ceremony.check_order(order)
     settings = configuration.load(instance)
+    partitions.place_of(settings, order.partition, uri=keystore, secret=secret)  # refused before anybody is asked
     grade = ceremony.grade_of_new_keys(settings, order.partition, uri=keystore)
     with administration.editing() as desk:
         check_new(ceremony.wanted(order, grade), desk.draft, desk.in_force.revocations)
-        if existing:
-            _add(desk, existing_keys.find(desk, settings, order, existing), json=json)
-            return
-        earlier.fetch(desk).check_name(profile)
-        settings = partitions.ensure_partition(settings, order.partition, uri=keystore, secret=secret)
-        _add(desk, ceremony.create_key(settings, order), json=json)
+        if not existing:
+            earlier.fetch(desk).check_name(profile)
+        with partitions.partition_for(settings, order.partition, uri=keystore, secret=secret) as settled:
+            made = (
+                existing_keys.find(desk, settled, order, existing) if existing else ceremony.create_key(settled, order)
+            )
+        _add(desk, made, json=json)
 
 
 def import_key(
@@ -90,7 +92,7 @@ def import_key(
     instance: InstanceFolder,
     algorithm: ExactAlgorithm,
     image_format: FormatName = "",
-    passphrase: Annotated[str, typer.Option(help="where the file's passphrase comes from: file:PATH, fd:N")] = "",
+    passphrase: Annotated[str, typer.Option(help=f"where the file's passphrase comes from: {ANY_SOURCE}")] = "",
     certificate: Annotated[list[Path] | None, typer.Option(help="certificate of the key first, then its chain")] = None,
     purpose: ForPurpose = Purpose.FIRMWARE,
     partition: Partition = "",
@@ -104,7 +106,7 @@ def import_key(
     check_format(image_format)
     check_id(profile, "PROFILE", "router/production/2026", slashes=True)
     partitions.split_profile(profile)
-    phrase = secrets.read_secret(passphrase).reveal() if passphrase else None
+    phrase = secrets.read_secret(passphrase, option="--passphrase").reveal() if passphrase else None
     data = read_small(file, max_bytes=MAX_KEY_FILE_BYTES, what="private key")
     private, certificates = private_keys.load_private_key(data, phrase)
     public, chain = private_keys.check_importable(private, _read_certificates(certificate or ()) or certificates)
@@ -122,8 +124,9 @@ def import_key(
         check_public_key(public, algorithm, desk.draft.all(KeyProfile))
         check_new(ceremony.wanted(order, KeyGrade.SOFTWARE), desk.draft, desk.in_force.revocations)
         earlier.fetch(desk).check_name(profile, public.fingerprint)
-        settings = partitions.ensure_partition(settings, order.partition)
-        _add(desk, ceremony.import_key(settings, order, private, chain), json=json)
+        with partitions.partition_for(settings, order.partition) as settled:
+            made = ceremony.import_key(settled, order, private, chain)
+        _add(desk, made, json=json)
 
 
 def _read_certificates(paths: Iterable[Path]) -> tuple[bytes, ...]:
@@ -135,12 +138,13 @@ def _read_certificates(paths: Iterable[Path]) -> tuple[bytes, ...]:
 
 
 def _add(desk: administration.Desk, profile: KeyProfile, *, json: bool) -> None:
+    desk.draft.put(profile)
+    desk.save()  # before anything is said: whoever listens may be gone, and the key is made
     if not json:
         show(f"{profile.id}  {PublicKey(profile.public_key).fingerprint}")
         note(f"graded {profile.grade}")
         if label := stateful.label_of(profile):
             note(label)
-    desk.draft.put(profile)
     if (still := apart(profile, desk.draft)) and not json:
         note(still)
     keep(desk, ("key-profile", profile.id), json=json)

@@ -173,6 +173,7 @@ def _with_sections(proposal: ProposalAnswer, signed: dict[str, ProposalAnswer]) 
 @policy.command()
 def discard(
     undo: Annotated[bool, typer.Option("--undo", help="take the draft that was discarded last up again")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="for scripts, as elsewhere: this never asks")] = False,  # noqa: ARG001
     json: Json = False,
 ) -> None:
     """Put the draft aside, and say what was in it; one copy is kept, for --undo."""

@@ -43,6 +43,17 @@ def open_ceremony(uri: str, secret: Secret) -> Ceremony:
     return token
 
 
+def partition_exists(uri: str) -> bool:
+    """Return whether there is a partition already; nobody logs in."""
+    if uri.startswith(FILES):
+        from sealwright.keystores.files_partition import PARTITION_FILE
+
+        return (_folder(uri) / PARTITION_FILE).exists()
+    from sealwright.keystores.pkcs11_tokens import token_exists
+
+    return token_exists(uri)
+
+
 def create_partition(uri: str, secret: Secret, so_pin: Secret | None = None) -> None:
     """Make an empty partition; a token needs the PIN of its security officer as well."""
     if uri.startswith(FILES):

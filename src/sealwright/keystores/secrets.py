@@ -37,11 +37,20 @@ class Secret:
         raise TypeError("a secret is not pickled or copied")
 
 
-def read_secret(source: str, environment: Mapping[str, str] = os.environ) -> Secret:
+def read_secret(source: str, environment: Mapping[str, str] = os.environ, *, option: str = "") -> Secret:
     """Read ``credential:NAME``, ``fd:NUMBER`` or ``file:PATH``; one trailing line feed is not part of the secret.
 
-    Raises ``ConfigurationError`` (credential).
+    Raises ``ConfigurationError`` (credential), which names the option that gave the source, if one did.
     """
+    try:
+        return _read_source(source, environment)
+    except ConfigurationError as e:
+        if not option:
+            raise
+        raise ConfigurationError(f"{option}: {e.message}", setting=option, code=e.code, hint=e.hint) from None
+
+
+def _read_source(source: str, environment: Mapping[str, str]) -> Secret:
     kind, _, where = source.partition(":")
     match kind:
         case "credential":

@@ -1,14 +1,15 @@
 """Where keys live: partitions that are there or are made, each for the keys of one product in one environment."""
 
+import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 from sealwright.client.ids import check_id
-from sealwright.core.errors import ConfigurationError
+from sealwright.core.errors import Code, ConfigurationError
 from sealwright.keystores.interface import Ceremony
-from sealwright.keystores.opening import FILES, create_partition, open_ceremony
+from sealwright.keystores.opening import FILES, create_partition, open_ceremony, partition_exists
 from sealwright.keystores.pkcs11_uri import SCHEME, parse_uri
 from sealwright.keystores.secrets import Secret, read_secret
 from sealwright.policy.documents import Environment
@@ -17,6 +18,8 @@ from sealwright.wiring import configuration as settings
 from sealwright.wiring.configuration import Configuration, KeystoreSetting, PartitionSetting
 from sealwright.wiring.folders import ensure_secret
 from sealwright.wiring.partition_user import acting_as, give_to
+
+SOURCES = "file:PATH (mode 0600) or credential:NAME"
 
 
 def partition_name(profile: str) -> str:
@@ -50,32 +53,97 @@ def split_profile(profile: str) -> tuple[str, str, str]:
     return parts[0], parts[1], parts[2]
 
 
-def ensure_partition(
-    configuration: Configuration, name: str, *, uri: str = "", secret: str = "", so_pin: Secret | None = None
-) -> Configuration:
-    """Make the partition of a product and environment if there is none, as the instance's keystore setting says.
+def ensure_partition(configuration: Configuration, name: str, *, uri: str = "", secret: str = "") -> Configuration:
+    """Make the partition of a product and environment if there is none; it is opened once before it is written down."""
+    with partition_for(configuration, name, uri=uri, secret=secret) as settled:
+        if name not in configuration.partitions:
+            with opened(settled, name):
+                pass
+    return settled
 
-    ``uri`` names another place: a token that exists, or is made when ``so_pin`` is given.
+
+@contextmanager
+def partition_for(
+    configuration: Configuration, name: str, *, uri: str = "", secret: str = ""
+) -> Iterator[Configuration]:
+    """Yield the settings with a partition in them; a new one is written down when what is done inside succeeds.
+
+    ``uri`` and ``secret`` name another place than the instance's keystore setting does, such as a token that exists.
+    After a failure nothing new is left but a token that was initialised, with the file of its PIN: the next try opens
+    it, and without the file nobody could.
     """
+    setting = place_of(configuration, name, uri=uri, secret=secret)
+    is_known = name in configuration.partitions
+    with ExitStack() as undo:
+        if is_known or not uri or setting.uri.startswith(FILES):
+            _make_missing(setting, configuration.keystore.so_pin, undo)
+        settled = configuration
+        if not is_known:
+            settled = replace(configuration, partitions={**configuration.partitions, name: setting})
+        yield settled
+        if not is_known:
+            latest = settings.load(configuration.folder)  # somebody may have added another meanwhile
+            settings.write(replace(latest, partitions={**latest.partitions, name: setting}))
+        undo.pop_all()
+
+
+def place_of(configuration: Configuration, name: str, *, uri: str = "", secret: str = "") -> PartitionSetting:
+    """Return where a partition is, or goes; options that cannot be, or that the settings contradict, are refused."""
+    given_uri = _absolute_uri(uri) if uri else ""
+    given_secret = absolute_source(secret, "--secret") if secret else ""
     if (known := configuration.partitions.get(name)) is not None:
-        if known.uri.startswith(FILES) and not Path(known.uri.removeprefix(FILES)).exists():
-            _create(known, None)  # somebody said where, and for which user
-        return configuration
-    if not uri:
-        setting, so_source = configuration.keystore.partition(name), configuration.keystore.so_pin
-        ensure_secret(setting.secret)
-        if so_source:
-            ensure_secret(so_source)
-            so_pin = read_secret(so_source)
-    elif secret:
-        setting = PartitionSetting(uri=uri, secret=secret)
-    else:
-        raise ConfigurationError("a token needs the source of its PIN", setting="--secret", hint="file:PATH, mode 0600")
-    if setting.uri.startswith("files:") or so_pin is not None:
-        _create(setting, so_pin)
-    configuration = replace(configuration, partitions={**configuration.partitions, name: setting})
-    settings.write(configuration)
-    return configuration
+        for option, given, there in (("--keystore", given_uri, known.uri), ("--secret", given_secret, known.secret)):
+            if given and not _is_same(given, there):
+                raise ConfigurationError(
+                    f"the settings have partition {name} elsewhere than {option} says: {there}",
+                    setting=option,
+                    hint=f'leave {option} out, or change [partitions."{name}"] in {settings.FILE_NAME}',
+                )
+        return known
+    if given_uri and not given_secret:
+        raise ConfigurationError("another keystore needs the source of its secret", setting="--secret", hint=SOURCES)
+    usual = configuration.keystore.partition(name)
+    return PartitionSetting(uri=given_uri or usual.uri, secret=given_secret or usual.secret)
+
+
+def absolute_source(source: str, option: str) -> str:
+    """Return the source of a secret as the signer will read it, from wherever it runs; never the secret itself."""
+    kind, colon, where = source.partition(":")
+    if not colon or not where or kind not in ("file", "credential", "fd"):  # not repeated: it may be the secret itself
+        raise ConfigurationError(
+            f"{option} takes the source of a secret, never the secret",
+            setting=option,
+            code=Code.CREDENTIAL,
+            hint=f"{SOURCES}; a PIN that was typed here is in the shell's history now: change it",
+        )
+    if kind == "fd":
+        raise ConfigurationError(
+            f"{option} cannot be a descriptor, which is closed when the signer starts",
+            setting=option,
+            code=Code.CREDENTIAL,
+            hint=SOURCES,
+        )
+    return f"file:{Path(where).absolute()}" if kind == "file" else source
+
+
+def _is_same(given: str, there: str) -> bool:
+    kind, _, where = given.partition(":")
+    if kind not in ("file", "files"):
+        return given == there
+    return there.startswith(f"{kind}:") and Path(where).resolve() == Path(there.removeprefix(f"{kind}:")).resolve()
+
+
+def _absolute_uri(uri: str) -> str:
+    if uri.startswith(FILES) and uri != FILES:
+        return f"{FILES}{Path(uri.removeprefix(FILES)).absolute()}"
+    if not uri.startswith(SCHEME):
+        raise ConfigurationError(
+            "--keystore is neither key files nor a token",
+            setting="--keystore",
+            hint="files:/path/of/folder, or pkcs11:token=LABEL?module-path=/path/of/module.so",
+        )
+    parse_uri(uri)
+    return uri
 
 
 def keystore_setting(text: str, *, pin: str = "", so_pin: str = "") -> KeystoreSetting:
@@ -94,8 +162,8 @@ def keystore_setting(text: str, *, pin: str = "", so_pin: str = "") -> KeystoreS
     path, _, query = text.removeprefix(SCHEME).rpartition("?")
     setting = KeystoreSetting(
         uri=f"{SCHEME}{path or 'token={partition}'}?{query}",
-        secret=pin or settings.KEY_FILES.secret,
-        so_pin=so_pin or ("" if pin else settings.SO_PIN),
+        secret=absolute_source(pin, "--pin") if pin else settings.KEY_FILES.secret,
+        so_pin=absolute_source(so_pin, "--so-pin") if so_pin else "" if pin else settings.SO_PIN,
     )
     settings.in_folder(setting, Path("/"))
     module = Path(parse_uri(setting.partition("x").uri).module_path)
@@ -117,6 +185,32 @@ def opened(configuration: Configuration, partition: str) -> Iterator[Ceremony]:
             yield ceremony
         finally:
             ceremony.close()
+
+
+def _make_missing(setting: PartitionSetting, so_source: str, undo: ExitStack) -> None:
+    """Make folder or token unless it is there; ``undo`` takes back what a later failure shall not leave."""
+    is_files = setting.uri.startswith(FILES)
+    if not is_files and not so_source:
+        return  # made beforehand, with the vendor's tool
+    with acting_as(setting.user):
+        is_there = partition_exists(setting.uri)
+    if is_there and (is_files or not _is_missing(setting.secret)):
+        return  # of an earlier try, or a copy that was put there
+    with ExitStack() as secrets_made:
+        for source in (setting.secret,) if is_files else (setting.secret, so_source):
+            if _is_missing(source):
+                ensure_secret(source)
+                secrets_made.callback(Path(source.removeprefix("file:")).unlink)
+        _create(setting, None if is_files else read_secret(so_source))
+        kept = secrets_made.pop_all()
+    if is_files:
+        undo.push(kept)
+        undo.callback(shutil.rmtree, setting.uri.removeprefix(FILES))
+
+
+def _is_missing(source: str) -> bool:
+    kind, _, where = source.partition(":")
+    return kind == "file" and not Path(where).exists()
 
 
 def _create(setting: PartitionSetting, so_pin: Secret | None) -> None:
