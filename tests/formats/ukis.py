@@ -1,13 +1,14 @@
 """Unified kernel images of Debian's kernel and systemd's stub, with a user space of one program."""
 
 import functools
+import struct
 from collections.abc import Mapping
 from pathlib import Path
 
 from tests.conftest import missing
 
 from sealwright.core.images import MemorySource
-from sealwright.formats import uki
+from sealwright.formats import pe_layout, uki
 
 STUB = Path("/usr/lib/systemd/boot/efi/linuxx64.efi.stub")
 BUSYBOX = Path("/bin/busybox")
@@ -73,3 +74,22 @@ def build(parts: Mapping[str, bytes], base: bytes | None = None) -> bytes:
     """Build a unified kernel image from byte strings."""
     sources = {name: MemorySource(content) for name, content in parts.items()}
     return b"".join(uki.build(MemorySource(stub() if base is None else base), sources))
+
+
+def with_section(data: bytes, name: bytes, content: bytes, address: int | None = None) -> bytes:
+    """Add a section, at an address in memory or behind all others; what stands behind the sections is left out."""
+    layout = pe_layout.read(MemorySource(data))
+    data = data[: max(section.start + section.size for section in layout.sections)]
+    optional_at = layout.checksum_at - pe_layout.CHECKSUM_AT
+    at = layout.sections_table_at + len(layout.sections) * pe_layout.SECTION_HEADER.size
+    assert at + pe_layout.SECTION_HEADER.size <= layout.sections_start
+    (image_size,) = struct.unpack_from("<I", data, optional_at + uki.SIZE_OF_IMAGE_AT)
+    address = image_size if address is None else address
+    padded = content.ljust(-(-len(content) // 512) * 512, b"\0")
+    header = struct.pack("<8sIIII12xI", name, len(content), address, len(padded), len(data), uki.READ_ONLY_DATA)
+    changed = bytearray(data + padded)
+    changed[at : at + len(header)] = header
+    struct.pack_into("<H", changed, optional_at + uki.SECTION_COUNT_AT, len(layout.sections) + 1)
+    end = -(-(address + len(content)) // 4096) * 4096
+    struct.pack_into("<I", changed, optional_at + uki.SIZE_OF_IMAGE_AT, max(image_size, end))
+    return bytes(changed)

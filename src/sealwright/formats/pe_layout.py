@@ -2,16 +2,18 @@
 
 Everything that two readers could see differently is refused by name.  Above all, sections must follow one another
 without gap or overlap: edk2 and sbsign hash section by section, osslsigncode hashes the file in order, and only then
-do they hash the same bytes.
+do they hash the same bytes.  Nor may sections lie over one another in memory: the last one loaded would hide what
+people were shown of the first.
 Reference: Microsoft, PE Format, "Optional Header", "Section Table", "Attribute Certificate Table"; edk2,
 ``BasePeCoffLib`` (what firmware accepts) and ``DxeImageVerificationLib`` (``HashPeImage``).
 """
 
+import itertools
 import struct
 from dataclasses import dataclass
 
 from sealwright.core.errors import Code, FormatError
-from sealwright.core.images import ByteSource, Range
+from sealwright.core.images import ByteSource, Range, read_chunks
 from sealwright.formats.der import extent
 
 DOS_HEADER = struct.Struct("<2s58xI")  # e_magic, e_lfanew
@@ -118,6 +120,7 @@ def read(image: ByteSource) -> Layout:
     table = _table(image, table_entry_at)
     end = table.start if table else image.size
     _check_contiguous(sections, headers_size, end)
+    _check_memory(image, sections, headers_size)
     return Layout(
         size=image.size,
         machine=machine,
@@ -230,6 +233,38 @@ def _check_contiguous(sections: tuple[Section, ...], headers_size: int, end: int
         at += section.size
     if at > end:
         raise FormatError(f"sections end at {at:#x}, signed part of the image at {end:#x}", at=end)
+
+
+def _check_memory(image: ByteSource, sections: tuple[Section, ...], headers_size: int) -> None:
+    """Refuse sections that lie over one another or over the headers once they are loaded.
+
+    VirtualSize bytes are loaded, or all of the file where it is zero (edk2, ``PeCoffLoaderLoadImage``).
+    """
+    at, before = headers_size, "the headers"
+    loaded = sorted((s for s in sections if s.virtual_size or s.size), key=lambda s: s.virtual_address)
+    for section in loaded:
+        if section.virtual_address < at:
+            raise FormatError(
+                f"section {section.name} is loaded to {section.virtual_address:#x}, over {before} up to {at:#x}",
+                at=section.start,
+            )
+        at, before = section.virtual_address + (section.virtual_size or section.size), f"section {section.name}"
+    for section, following in itertools.pairwise(loaded):
+        _check_reach(image, section, following.virtual_address - section.virtual_address)
+
+
+def _check_reach(image: ByteSource, section: Section, room: int) -> None:
+    """Refuse bytes behind VirtualSize, other than zeros, that reach into the next section.
+
+    Some loaders copy all that is in the file, in this order or that; Debian's stub has zeros there.
+    """
+    for chunk in read_chunks(image, section.start + room, section.start + section.size):
+        if any(chunk):
+            raise FormatError(
+                f"section {section.name} has bytes behind its {section.virtual_size} that some loaders would put over "
+                "the next one",
+                at=section.start + room,
+            )
 
 
 def _text(name: bytes) -> str:

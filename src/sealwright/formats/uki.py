@@ -77,15 +77,21 @@ def build(stub: ByteSource, parts: Mapping[str, ByteSource]) -> Iterator[bytes]:
 
 
 def parts_of(layout: Layout) -> dict[str, Section]:
-    """Return the sections of a unified kernel image by name; empty if it is none."""
+    """Return the sections of a unified kernel image by name; empty if it is none.
+
+    The stub compares as many bytes as its own names have, and the last match counts: ``.initrd2`` would be its initrd.
+    """
     found: dict[str, Section] = {}
     for section in layout.sections:
-        if section.name in MEASURED:
-            if section.name in found:
-                raise FormatError(f"section {section.name} is there twice", at=section.start)
+        name = next((name for name in PLACED if section.name.startswith(name)), None)
+        if name not in (None, section.name):
+            raise FormatError(f"section {section.name} would be taken for {name}", at=section.start)
+        if name is not None:
+            if name in found:
+                raise FormatError(f"section {name} is there twice", at=section.start)
             if section.virtual_size > section.size:
-                raise FormatError(f"section {section.name} is longer in memory than in the file", at=section.start)
-            found[section.name] = section
+                raise FormatError(f"section {name} is longer in memory than in the file", at=section.start)
+            found[name] = section
     return found if ".linux" in found else {}
 
 
@@ -159,7 +165,7 @@ def _check_parts(stub: ByteSource, layout: Layout, parts: Mapping[str, ByteSourc
         raise FormatError("stub is signed already: the signature would not survive", code=Code.ALREADY_SIGNED)
     if stub_version(stub, layout) is None:
         raise FormatError(f"not an EFI stub of systemd: section {STUB_MAGIC} is missing", code=Code.UNSUPPORTED_IMAGE)
-    present = [section.name for section in layout.sections if section.name in PLACED]
+    present = [section.name for section in layout.sections if section.name.startswith(PLACED)]
     if present:
         raise FormatError(f"stub holds {', '.join(present)} already", code=Code.ALREADY_SIGNED)
     for name, content in parts.items():
