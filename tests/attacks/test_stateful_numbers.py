@@ -1,14 +1,15 @@
-"""No signature number of a stateful key twice: not after a restart, an old keystore, a clone, a second signer."""
+"""No number of a stateful key signs twice: not after a restart, an old keystore, a clone, a second signer, a fork."""
 
 import shutil
+from dataclasses import replace
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from tests.keystores.conftest import PIN, TEMPLATE
-from tests.simulators.instance import Instance, MemoryHeads
+from tests.simulators.instance import Clock, Instance, MemoryHeads, SoftWitness
 
 from sealwright.core import lms
-from sealwright.core.errors import Code, UnavailableError
+from sealwright.core.errors import Code, SealwrightError, UnavailableError
 from sealwright.core.keys import Algorithm, HssLmsPublicKey, PublicKey
 from sealwright.keystores.interface import Keystore
 from sealwright.keystores.numbers import Block
@@ -27,6 +28,8 @@ class StatefulPartition:
         self.signed = 0
         self.shift = 0
         """What a keystore that lies adds to its block."""
+        self.failure: SealwrightError | None = None
+        """Why it gives no signature."""
 
     def create(self, _algorithm):
         ceremony = open_ceremony(self.uri, PIN)
@@ -35,6 +38,8 @@ class StatefulPartition:
         return public
 
     def sign(self, tasks):
+        if self.failure is not None:
+            return [self.failure] * len(tasks)
         self.signed += len(tasks)
         return [
             self.store.sign(
@@ -60,30 +65,55 @@ class Case:
         self.instance.with_product("lms", algorithm=HSS)
         self.instance.log_policy()
         self.instance.start_signer()
-        profile = self.instance.sections["key-profile", "lms/production/1"]
-        self.key = PublicKey(profile.public_key)
+        self.key = self.key_of(1)
         self.seen: list[int] = []
 
-    def submission(self):
-        request = self.instance.make_request(b"small", product="lms")
-        return self.instance.vote(self.instance.submit(request, messages=(b"small",)), "ben", "cleo")
+    def with_second_key(self) -> "Case":
+        """A second stateful key of the product."""
+        self.instance.with_key("lms/production/2", algorithm=HSS)
+        self.instance.log_policy()
+        return self
 
-    def sign(self) -> int:
-        """Sign; when a session with a block must be announced first, log it and ask again.  Return the number."""
-        index, result = self.instance.ask(self.submission())
+    def submission(self, *keys: int):
+        """Approved: a small image for each of these keys, or for the first."""
+        keys = keys or (1,)
+        request = self.instance.make_request(b"small", product="lms")
+        names = [f"{n}.bin" for n in range(len(keys))]
+        request = replace(
+            request,
+            artifacts=tuple(self.instance.artifact(b"small", name=name) for name in names),
+            slots=tuple(
+                self.instance.slot(b"small", key_profile=f"lms/production/{key}", name=name)
+                for key, name in zip(keys, names, strict=True)
+            ),
+        )
+        return self.instance.vote(self.instance.submit(request, messages=(b"small",) * len(keys)), "ben", "cleo")
+
+    def sign(self, *keys: int) -> int:
+        """Sign; when a session with a block must be announced first, log it and ask again.  Return the last number."""
+        index, result = self.instance.ask(self.submission(*keys))
         answer = result.signed[0]
         if answer.refusal is not None and answer.refusal.code is Code.SESSION_ENDED:
             assert result.announcement is not None
             self.announce(result)
-            index, result = self.instance.ask(self.submission())
+            index, result = self.instance.ask(self.submission(*keys))
         outcome = self.instance.outcome_of(result)
         self.instance.log_outcome(index, outcome)
-        (signature,) = self.instance.round(release=(index,)).released[0].signatures
-        self.key.verify(HSS, b"small", signature)
-        assert isinstance(self.key.key, HssLmsPublicKey)
-        (number,) = lms.leaf_indices(self.key.key.hss, signature)
-        self.seen.append(number)
-        return number
+        signatures = self.instance.round(release=(index,)).released[0].signatures
+        for signature, number in zip(signatures, keys or (1,), strict=True):
+            key = self.key_of(number)
+            key.verify(HSS, b"small", signature)
+            assert isinstance(key.key, HssLmsPublicKey)
+            self.seen += lms.leaf_indices(key.key.hss, signature)
+        return self.seen[-1]
+
+    def key_of(self, number: int) -> PublicKey:
+        return PublicKey(self.instance.sections["key-profile", f"lms/production/{number}"].public_key)
+
+    @property
+    def marks(self) -> dict[str, int]:
+        """Of each key, the end of its newest block in the log."""
+        return self.instance.engine._follower.state.marks
 
     def announce(self, result) -> None:
         self.instance.session = result.session
@@ -206,11 +236,59 @@ def test_a_stateful_key_whose_keystore_fails_ends_no_session_of_the_other_produc
     assert instance.round(release=(waiting,)).released[0].signatures
 
 
-def test_of_two_signers_that_announce_at_once_one_announces_again_above(case):
-    instance, other = case.instance, Ed25519PrivateKey.generate()
-    second = d.SignerIdentity(id="signer-2", key=other.public_key().public_bytes_raw(), valid_from=0)
-    instance.log_root(instance.next_root(signers=(*instance.root.signers, second)))
+def test_a_block_that_outlived_its_session_is_of_no_use_once_a_clone_was_there(case):
+    case.with_second_key()
+    assert [case.sign(1), case.sign(2)] == [1, 1]
+    assert case.sign(1) == 2, "the first key's block is that of the session before"
+    original, session = case.instance.engine, case.instance.session
+    case.restart()
+    case.instance.engine, case.instance.session = original, session
+    signed = case.partition.signed
+    for keys in ((1,), (2,), (1, 2)):
+        _, result = case.instance.ask(case.submission(*keys))
+        assert result.signed[0].refusal.code is Code.SESSION_ENDED
+        assert result.announcement is None
+    assert case.partition.signed == signed
+
+
+def with_witnesses(case: Case, count: int, quorum: int) -> None:
+    """The root lists a second signer, and demands ``quorum`` of ``count`` witnesses; all cosign."""
+    instance = case.instance
+    case.second_identity = Ed25519PrivateKey.generate()
+    second = d.SignerIdentity(id="signer-2", key=case.second_identity.public_key().public_bytes_raw(), valid_from=0)
+    witnesses = [SoftWitness(f"witness-{n}.example", Clock(instance.clock.time)) for n in range(count)]
+    listed = tuple(d.Witness(name=w.name, key=str(w.vkey)) for w in witnesses)
+    signers = (*instance.root.signers, second)
+    instance.log_root(instance.next_root(signers=signers, witnesses=listed, witness_quorum=quorum))
     instance.log_policy()
+    instance.log.witnesses = witnesses
+
+
+@pytest.mark.parametrize(("count", "quorum"), [(0, 0), (2, 0), (2, 1), (4, 2)])
+def test_with_two_signers_nothing_is_signed_where_two_forks_can_both_have_their_witnesses(case, count, quorum):
+    with_witnesses(case, count, quorum)
+    other = case.instance.approved()
+    session = case.instance.catch_up().session
+    _, result = case.instance.ask(case.submission())
+    refusal = result.signed[0].refusal
+    assert refusal.code is Code.WITNESSES_MISSING
+    assert f"2 signers, and a quorum of {quorum} of {count} witnesses" in refusal.message
+    assert result.session == session
+    assert case.instance.sign(other), "keys without numbers are not concerned"
+
+
+def test_with_two_signers_and_most_witnesses_a_fork_is_not_followed(case):
+    with_witnesses(case, 3, 2)
+    assert case.sign() == 1
+    fork = case.instance.log.copy()
+    fork.witnesses = fork.witnesses[:1]  # the others have seen the log
+    second = case.instance.new_engine(heads=MemoryHeads(), identity=case.second_identity, signer_id="signer-2")
+    assert case.instance.catch_up(second, fork).refusal.code is Code.NOT_TRUSTED
+
+
+def test_of_two_signers_that_announce_at_once_one_announces_again_above(case):
+    with_witnesses(case, 1, 1)
+    instance, other = case.instance, case.second_identity
     instance.start_signer()
     engines = {"signer-1": instance.engine, "signer-2": instance.new_engine(heads=MemoryHeads(), identity=other,
                                                                             signer_id="signer-2")}  # fmt: skip

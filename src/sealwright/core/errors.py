@@ -51,6 +51,7 @@ class Code(StrEnum):
     RELEASE_TOO_LATE = "release-too-late"
     CLOCK_UNTRUSTED = "clock-untrusted"
     STATE_EXHAUSTED = "state-exhausted"
+    WITNESSES_MISSING = "witnesses-missing"
     CANARY_FAILED = "canary-failed"
     NOT_AUTHENTICATED = "not-authenticated"
     NOT_PERMITTED = "not-permitted"
@@ -65,6 +66,7 @@ class Code(StrEnum):
     SLOTS_DIFFER = "slots-differ"
     # UnavailableError: later, perhaps
     KEYSTORE_UNAVAILABLE = "keystore-unavailable"
+    KEY_NOT_READY = "key-not-ready"
     SIGNER_UNAVAILABLE = "signer-unavailable"
     SERVER_UNAVAILABLE = "server-unavailable"
     STORAGE_UNAVAILABLE = "storage-unavailable"

@@ -129,6 +129,8 @@ _CAN_PASS = frozenset(
         Code.RELEASE_TOO_LATE,
         Code.OUTCOME_NOT_LOGGED,
         Code.KEYSTORE_UNAVAILABLE,
+        Code.KEY_NOT_READY,
+        Code.WITNESSES_MISSING,
         Code.SIGNER_UNAVAILABLE,
         Code.STORAGE_UNAVAILABLE,
         Code.CREDENTIAL,

@@ -28,7 +28,7 @@ from sealwright.policy.documents import (
     State,
 )
 from sealwright.policy.fold import REMEMBERED_INTENTS
-from sealwright.signer.blocks import Blocks, counts
+from sealwright.signer.blocks import Blocks
 from sealwright.signer.canary import ActiveKey
 from sealwright.signer.follower import Follower
 from sealwright.signer.ports import Entropy, Partition, SigningTask
@@ -76,6 +76,8 @@ class Engine:
         self._used: set[int] = set()
         self._pending: dict[int, _Pending] = {}
         self._blocks = Blocks()
+        self._is_ending = False
+        """A round ago a stateful key wanted numbers: nothing is signed any more, so that nothing waits when it ends."""
 
     def handle(self, order: Round) -> RoundResult:
         """Carry out one round; refusals are part of the answer, never an exception."""
@@ -87,9 +89,10 @@ class Engine:
                 follower.take_sections(order.sections)
         except SealwrightError as e:
             return self._result(refusal=_refusal(e))
+        self._is_ending = self._blocks.wanted
         signed = self._sign_all(order.sign)
         released = tuple(self._release(index) for index in order.release)
-        if self._blocks.wanted:
+        if self._blocks.wanted and (signed or released) and not any(answer.outcome for answer in signed):
             self._renew()
         return self._result(signed=signed, released=released)
 
@@ -178,7 +181,7 @@ class Engine:
                 # One time for decision and outcome: what an auditor decides anew is what was decided here.
                 now = self._follower.now()
                 approved = self._authorise(order, now)
-                tasks = self._numbered(approved, _tasks(approved, order.messages))
+                tasks = self._numbered(approved, _tasks(approved, order.messages), now)
             except SealwrightError as e:
                 decided.append((order, e))
                 continue
@@ -215,7 +218,7 @@ class Engine:
             task = tasks[at]
             if slot.after is None:
                 if isinstance(task, SigningTask):
-                    tasks[at] = self._blocks.used(approved.request_digest, task, next(results[profile.partition]))
+                    tasks[at] = self._blocks.used(approved, task, next(results[profile.partition]))
                 made[slot.artifact, slot.slot] = tasks[at]
             elif isinstance(task, SigningTask):
                 before = made[slot.artifact, slot.after]
@@ -224,17 +227,17 @@ class Engine:
                     second.add(profile.partition, before)
                 tasks[at] = before
 
-    def _numbered(self, approved: Approved, tasks: list[SigningTask]) -> list[_Work]:
-        """Give the tasks of stateful keys the blocks of this session; what they signed before stands as made then."""
+    def _numbered(self, approved: Approved, tasks: list[SigningTask], now: int) -> list[_Work]:
+        """Give the tasks of stateful keys their blocks; what they signed before stands as made then."""
         if not any(task.algorithm.is_stateful for task in tasks):
             return [*tasks]
         again = [self._blocks.made_before(approved.request_digest, task) for task in tasks]
-        partitions = {t.public_key.fingerprint: p.partition for p, t in zip(approved.profiles, tasks, strict=True)}
-        new = [task for task, made in zip(tasks, again, strict=True) if made is None]
-        blocks = {
-            key: self._blocks.plan(self._partitions.get(partitions[key]), key, count)
-            for key, count in counts(new).items()
-        }
+        new = [
+            (task, self._partitions.get(profile.partition))
+            for profile, task, made in zip(approved.profiles, tasks, again, strict=True)
+            if task.algorithm.is_stateful and made is None
+        ]
+        blocks = self._blocks.plan(new, self._follower.state, now) if new else {}
         return [
             made or replace(task, block=blocks.get(task.public_key.fingerprint))
             for task, made in zip(tasks, again, strict=True)
@@ -261,6 +264,8 @@ class Engine:
     def _authorise(self, order: SignOrder, now: int) -> Approved:
         state, index = self._follower.state, order.intent_index
         session_index = self._check_session(index)
+        if self._is_ending:
+            raise RefusedError("the session ends, for one with numbers of a stateful key", code=Code.SESSION_ENDED)
         intent, _ = state.intents.get(index, (None, ""))
         if intent is None:
             raise RefusedError(f"no intent is logged at index {index}", code=Code.INTENT_NOT_LOGGED)
