@@ -82,14 +82,17 @@ def test_a_second_implementation_accepts_what_we_sign_and_refuses_it_for_a_stran
 @pytest.mark.parametrize("algorithm", CLASSICAL)
 def test_pycose_and_cwt_accept_the_block_over_the_digest_and_no_other(algorithm: Algorithm) -> None:
     by = signer(algorithm)
-    public, label = by.key.public_key(), CLASSICAL[algorithm][0]
+    public, stranger = by.key.public_key(), signer(algorithm, "stranger").key.public_key()
+    name = "Ed25519" if algorithm is ED25519 else CLASSICAL[algorithm][0]
     digest, (block,) = made.blocks_of(sign(unsigned(), by, key_id="fingerprint"))
     other = made.dumps(made.suit_digest(b"other"))
-    assert cose_libraries.cwt_accepts(block, digest, public, "Ed25519" if algorithm is ED25519 else label)
-    assert not cose_libraries.cwt_accepts(block, other, public, "Ed25519" if algorithm is ED25519 else label)
+    assert cose_libraries.cwt_accepts(block, digest, public, name)
+    assert not cose_libraries.cwt_accepts(block, other, public, name)
+    assert not cose_libraries.cwt_accepts(block, digest, stranger, name)
     digest, (block,) = made.blocks_of(sign(unsigned(), by, cose_numbers="polymorphic"))
     assert cose_libraries.pycose_accepts(block, digest, public)
     assert not cose_libraries.pycose_accepts(block, other, public)
+    assert not cose_libraries.pycose_accepts(block, digest, stranger)
 
 
 @pytest.mark.parametrize("algorithm", [Algorithm.ML_DSA_44, Algorithm.ML_DSA_65, Algorithm.ML_DSA_87])
@@ -102,6 +105,8 @@ def test_dilithium_py_accepts_the_second_block_and_a_device_that_knows_one_accep
     raw = second.key.public_key().public_bytes_raw()
     assert cose_libraries.dilithium_accepts(block, digest, raw)
     assert not cose_libraries.dilithium_accepts(block, made.dumps(made.suit_digest(b"other")), raw)
+    stranger = signer(algorithm, "stranger").key.public_key().public_bytes_raw()
+    assert not cose_libraries.dilithium_accepts(block, digest, stranger)
     said = suit_node.verify(tmp_path, image, by.public_key)
     assert said["accepted"]
     assert said["blocks"] == [[-9, "good"], [cbor2.loads(cbor2.loads(block).value[0])[1], "unknown algorithm"]]
@@ -122,6 +127,7 @@ def test_two_libraries_accept_an_hss_lms_block_and_refuse_another_digest() -> No
     for accepts in (lms_libraries.pyhsslms_accepts, lms_libraries.hsslms_accepts):
         assert accepts(maker.raw, message, signature)
         assert not accepts(maker.raw, message + b"x", signature)
+        assert not accepts(LmsSigner().raw, message, signature)
     assert suit.verify(MemorySource(image), maker.trust, {}).keys == (maker.public_key,)
     with pytest.raises(VerificationError, match="signature does not verify with a trusted key"):
         suit.verify(MemorySource(flipped(image, image.index(signature) + 700)), maker.trust, {})
@@ -425,6 +431,7 @@ def test_hostile_sequences_are_bounded() -> None:
     # Short commands that each reach all parameters of all components: 40 KiB of them took ten seconds.
     joined = [12, True, 34, dict.fromkeys(range(256), dict.fromkeys(range(60), 1)), 12, 0, 15, [made.dumps([])] * 900]
     copied = [12, True, 35, {source: [*range(1, 50)] for source in range(700)}]
+    strange = [34, {index: {1: 1} for index in range(1000, 9000)}, 34, {0: dict.fromkeys(range(70), 1)}]
     nested = made.dumps([1, 15])
     for _ in range(10):
         nested = made.dumps([32, nested])
@@ -434,6 +441,7 @@ def test_hostile_sequences_are_bounded() -> None:
         (made.dumps([1, 15] * 1025), "more than 1024 commands"),
         (made.dumps(joined), "copies or joins more than 1048576 parameters"),
         (made.dumps(copied), "copies or joins more than 1048576 parameters"),
+        (made.dumps(strange), "more than 64 parameters"),
         (nested, "nested deeper than 8"),
         (wide, "more than 1024 commands"),
         (made.dumps([12, [0] * 600]), "selects 600 components, at most 512"),
@@ -448,6 +456,13 @@ def test_hostile_sequences_are_bounded() -> None:
         image = made.envelope({1: 1, 2: 1, 3: common, 20: sequence}, payload=None)
         with pytest.raises(FormatError, match=reason):
             suit.inspect(MemorySource(image))
+
+
+def test_indexes_that_are_none_in_the_shared_sequence_are_bounded_too() -> None:
+    common = made.dumps({2: [[b"%d" % n] for n in range(256)], 4: made.dumps([12, [-1] * 512] * 480)})
+    each = dict.fromkeys((7, 8, 9, 15, 16, 18, 20, 24), made.dumps([12, -1]))
+    with pytest.raises(FormatError, match="names, copies or joins more than 1048576 parameters"):
+        suit.inspect(MemorySource(made.envelope({1: 1, 2: 1, 3: common, **each}, payload=None)))
 
 
 class Large:
@@ -611,6 +626,12 @@ def test_a_dependency_inside_is_covered_by_the_digest_of_its_manifest() -> None:
     outer = made.dumps(cbor2.CBORTag(107, {3: made.dumps({1: 1, 2: 3, 3: common, 20: install}), "#dep": inner}))
     result = sign(outer, by)
     verify(result, by)
+    inspection = suit.inspect(MemorySource(result))
+    covered = [result[part.start : part.stop] for part in inspection.covered]
+    assert covered[1:] == [made.dumps(made.decoded(inner)[3])]
+    rest = sum(part.stop - part.start for part, why in inspection.uncovered if why.startswith("dependency beside"))
+    assert rest == len(inner) - len(covered[1])
+    assert inspection.facts["Digests"].endswith(f"; {rest} bytes in dependencies are checked by the device alone")
     for bad in (inner[:-1], made.replaced(inner, e3=made.dumps(made.manifest(m2=9))), b"no envelope"):
         value = made.decoded(result) | {"#dep": bad}
         with pytest.raises((VerificationError, FormatError), match=r"payload '#dep' differs|ends before|CBOR|envelope"):

@@ -1,13 +1,17 @@
 """What `inspect` says of a SUIT manifest: each warning for its one cause, and none for a manifest that gives none."""
 
+import hashlib
 from typing import Any
 
 import cbor2
 import pytest
 from tests.formats import suit_envelopes as made
+from tests.formats import throwaway
 
+from sealwright.core.errors import FormatError
 from sealwright.core.images import MemorySource
-from sealwright.formats import suit
+from sealwright.core.keys import Algorithm
+from sealwright.formats import suit, targets
 
 IDENTITY = {1: made.VENDOR, 2: made.CLASS}
 DIGEST = made.dumps(made.suit_digest(made.PAYLOAD))
@@ -149,10 +153,37 @@ def test_the_public_examples_are_described_command_by_command() -> None:
 
 
 def test_texts_cannot_forge_lines_and_long_ones_say_that_they_are_cut() -> None:
-    text = made.dumps({"en": {1: "good\nsignatures: none\x1b[2J", 2: "x" * 500}})
+    text = made.dumps({"en": {1: "good\nsignatures: none\x1b[2J", 2: "x" * 5000}})
     said = facts(made.envelope(made.manifest(m23=text)))
     assert said["Text en, manifest description"] == "good signatures: none [2J"
-    assert said["Text en, update description"].endswith("… (500 characters)")
+    assert said["Text en, update description"].endswith("… (5000 characters)")
     odd = facts(made.envelope(made.manifest(m23=made.dumps({5: 1, "de": [cbor2.CBORTag(1, 2)]}))))
     assert odd["Text 5"] == "1"
     assert odd["Text de"] == "h'81c102'"
+
+
+def test_parameters_of_several_components_and_copies_are_shown_one_by_one() -> None:
+    more = {0: {21: "https://evil.example/fw", 77: b"x" * 80}, 7: {14: 9}}
+    said = facts(made.envelope(made.manifest(m20=made.dumps([34, more, 35, {0: [21, 3]}, 3, 15])), payload=None))
+    assert said["install 1 component 0 uri"] == "https://evil.example/fw"
+    digest = hashlib.sha256(b"x" * 80).hexdigest()
+    assert said["install 1 component 0 parameter 77"].endswith(f"… (80 bytes, SHA-256 {digest})")
+    assert said["install 2 from component 0"] == "uri, image-digest"
+    assert "component 7 is given parameters, but the manifest has none of that index" in said.values()
+
+
+def test_two_component_names_never_read_alike() -> None:
+    common = [{2: [name], 4: made.dumps(SHARED)} for name in ([b"rom/0"], [b"rom", b"0"], [b"A" * 2000])]
+    shown = [facts(made.envelope(made.manifest(m3=made.dumps(c)), payload=None))["Component 0"] for c in common]
+    assert shown[:2] == [f"h'{b'rom/0'.hex()}'", "rom/0"]
+    assert "(2000 bytes, SHA-256 " in shown[2]
+
+
+def test_a_manifest_that_says_more_than_is_shown_is_not_signed() -> None:
+    fill = [20, dict.fromkeys(range(100, 155), 0)] * 80
+    crowded = made.envelope(made.manifest(shared=[20, ABOUT, 1, 15, 2, 15, *fill]))
+    assert facts(crowded)["More"] == "not everything that the manifest says is listed"
+    key = throwaway.signer(Algorithm.ECDSA_P256_SHA256).signing_key()
+    with pytest.raises(FormatError, match="manifest says more than 4096 things"):
+        suit.prepare(MemorySource(crowded), [key], {}, targets.ANY)
+    assert suit.prepare(MemorySource(made.envelope()), [key], {}, targets.ANY).slots

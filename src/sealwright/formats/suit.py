@@ -6,6 +6,7 @@ Page: ``docs/formats/suit.md``.
 """
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 from sealwright.core.errors import Code, VerificationError
 from sealwright.core.images import ByteSource, Range, uncovered
@@ -22,13 +23,14 @@ matches = suit_envelope.claims
 _LABELS = "tag, map and labels: the one deterministic encoding of what stands there"
 _WRAPPER = "authentication wrapper: the digest is compared with the manifest, the blocks are the signatures"
 _PAYLOAD = "integrated payload that no digest in the manifest covers: refused when verifying"
+_DEPENDENCY = "dependency beside its manifest: the device checks it by the digests and signatures in there"
 
 
 def inspect(image: ByteSource) -> Inspection:
     """Describe an envelope and what its commands do; wrong digests are told, not refused."""
     parsed = suit_verification.take_apart(image)
     blocks = () if parsed.authentication is None else suit_verification.blocks_of(parsed.authentication)
-    covered = _covered(parsed)
+    covered = _covered(image, parsed)
     return Inspection(
         format=name,
         facts=dict(_facts(image, parsed)),
@@ -55,7 +57,11 @@ def verify(image: ByteSource, trust: Trust, sidecars: Mapping[str, bytes]) -> Ve
             got=" and ".join(f"{block.description} by {block.signer}" for block in blocks),
             code=Code.NOT_TRUSTED,
         )
-    checked = [s for s, key in zip(_signatures(blocks), keys, strict=True) if key is not None]
+    checked = [
+        replace(signature, signer=f"key {key.fingerprint}")  # the block's own word is not signed
+        for signature, key in zip(_signatures(blocks), keys, strict=True)
+        if key is not None
+    ]
     return Verified(format=name, signatures=tuple(checked), keys=tuple(dict.fromkeys(found)))
 
 
@@ -71,7 +77,7 @@ def _facts(image: ByteSource, parsed: Parsed) -> Iterator[tuple[str, str]]:
     yield "Manifest digest", _manifest_digest(parsed)
     try:
         suit_verification.check_digests(image, parsed)
-        yield "Digests", "every digest of what is here is right"
+        yield "Digests", "every digest of what is here is right" + _but(image, parsed)
     except VerificationError as e:
         yield "Digests", f"WRONG: {e.message}"
     for number, finding in enumerate(suit_lint.findings(parsed.manifest), 1):
@@ -87,23 +93,43 @@ def _facts(image: ByteSource, parsed: Parsed) -> Iterator[tuple[str, str]]:
         yield f"Integrated payload {suit_text.printable(str(payload.label))}", f"{payload.stop - payload.content} bytes"
 
 
+def _but(image: ByteSource, parsed: Parsed) -> str:
+    """Say what the digests of an envelope with integrated dependencies leave to the device."""
+    whole = sum(payload.stop - payload.content for payload in parsed.envelope.payloads)
+    covered = _covered(image, parsed)
+    inside = sum(
+        part.stop - part.start
+        for part in covered
+        for payload in parsed.envelope.payloads
+        if payload.content <= part.start < part.stop <= payload.stop
+    )
+    return "" if whole == inside else f"; {whole - inside} bytes in dependencies are checked by the device alone"
+
+
 def _manifest_digest(parsed: Parsed) -> str:
     return "none stated" if parsed.authentication is None else str(parsed.authentication.digest)
 
 
-def _covered(parsed: Parsed) -> tuple[Range, ...]:
+def _covered(image: ByteSource, parsed: Parsed) -> tuple[Range, ...]:
     """What the digest in the wrapper covers: the manifest, and through it members and payloads."""
-    envelope, without = parsed.envelope, set(suit_verification.unchecked_payloads(parsed.envelope, parsed.manifest))
+    envelope = parsed.envelope
+    wanted = suit_verification.payload_digests(parsed.manifest) if envelope.payloads else {}
     parts = [envelope.manifest.wrapped]
     parts += [element.wrapped for member in parsed.manifest.digests if (element := envelope.find(member))]
-    parts += [payload.inside for payload in envelope.payloads if payload not in without]
+    for payload in envelope.payloads:
+        parts += suit_verification.covered_parts(payload, image, wanted.get(str(payload.label), frozenset()))
     return tuple(sorted(parts, key=lambda part: part.start))
 
 
 def _uncovered(image: ByteSource, parsed: Parsed, covered: tuple[Range, ...]) -> Iterator[tuple[Range, str]]:
-    special = {
-        payload.inside: _PAYLOAD for payload in suit_verification.unchecked_payloads(parsed.envelope, parsed.manifest)
-    }
+    special: dict[Range, str] = {}
+    for payload in parsed.envelope.payloads:
+        inside = [part for part in covered if payload.content <= part.start < part.stop <= payload.stop]
+        if not inside:
+            special[payload.inside] = _PAYLOAD
+        else:
+            ends = (Range(payload.content, inside[0].start), Range(inside[-1].stop, payload.stop))
+            special |= {part: _DEPENDENCY for part in ends if part.start < part.stop}
     if (wrapper := parsed.envelope.find(AUTHENTICATION)) is not None:
         special[wrapper.wrapped] = _WRAPPER
     known = [*covered, *special]

@@ -20,7 +20,7 @@ Values = Mapping[int, frozenset[Any]]
 """Parameter to what it may be; one that may be absent holds None too, one that is absent is not there."""
 MAX_EFFECTS = 1 << 13
 MAX_LOOKUPS = 1 << 20
-"""Parameters looked at: one short command can copy or join those of every component."""
+"""Parameters and indexes looked at: one short command can name, copy or join those of every component."""
 MAX_PARAMETERS = 64
 MAX_ALTERNATIVES = 64
 
@@ -55,7 +55,7 @@ class _Budget:
     def look_up(self, count: int) -> None:
         self.lookups -= count
         if self.lookups < 0:
-            raise FormatError(f"manifest copies or joins more than {MAX_LOOKUPS} parameters")
+            raise FormatError(f"manifest names, copies or joins more than {MAX_LOOKUPS} parameters")
 
 
 @dataclass(slots=True)
@@ -70,6 +70,7 @@ class _State:
         self.put(index, {key: frozenset([_frozen(value)]) for key, value in values.items()})
 
     def put(self, index: int, values: Values) -> None:
+        """Set parameters of a component beside those that it has."""
         # A new mapping, never a change of the old one: effects hold on to what was.
         known = {**self.parameters.get(index, {}), **values}
         if len(known) > MAX_PARAMETERS:
@@ -96,14 +97,13 @@ class _Run:
             known = state.parameters.get(index, {})
             yield replace(self.template, number=step.number, index=index, parameters=known)
         if step.number == Command.SET_COMPONENT_INDEX:
+            self.budget.look_up(len(argument) if isinstance(argument, list) else 1)
             state.selected = _selection(argument, self.manifest.indexes)
         elif step.number in (Command.OVERRIDE_PARAMETERS, Command.SET_PARAMETERS):
             for index in state.selected:
                 state.set(index, argument)
         elif step.number == Command.OVERRIDE_MULTIPLE and isinstance(argument, dict):
-            for index, values in argument.items():
-                if isinstance(values, dict):
-                    state.set(index, values)
+            self.override_each(argument, state)
         elif step.number == Command.COPY_PARAMS and isinstance(argument, dict):
             self.copy(argument, state)
         elif step.number == Command.RUN_SEQUENCE:
@@ -111,7 +111,15 @@ class _Run:
         elif step.number == Command.TRY_EACH:
             yield from self.alternatives(step, state)
 
+    def override_each(self, argument: Mapping[Any, Any], state: _State) -> None:
+        known = frozenset(self.manifest.indexes)
+        for index, values in argument.items():
+            if isinstance(values, dict) and type(index) is int and index in known:
+                self.budget.look_up(1 + len(values))
+                state.set(index, values)
+
     def copy(self, argument: Mapping[Any, Any], state: _State) -> None:
+        self.budget.look_up(len(argument))
         for source, names in argument.items():
             if not isinstance(names, list):
                 continue
@@ -124,6 +132,7 @@ class _Run:
         """Follow each from the state before; what comes out is any of their results."""
         ends = []
         for branch in step.branches:
+            self.budget.look_up(1 + len(state.parameters))
             end = state.copy()
             yield from self.follow(branch or (), end)
             ends.append(end)
@@ -157,7 +166,7 @@ def image_digests(values: frozenset[Any]) -> frozenset[Digest]:
 def _selection(argument: Any, indexes: tuple[int, ...]) -> tuple[int, ...]:
     if argument is True:
         return indexes
-    named = argument if isinstance(argument, list) else [argument]
+    named = {number for number in (argument if isinstance(argument, list) else [argument]) if type(number) is int}
     return tuple(index for index in indexes if index in named)
 
 

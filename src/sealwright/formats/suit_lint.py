@@ -4,7 +4,7 @@ The sentences say what the draft requires or what a device would do, by componen
 Reference: draft-ietf-suit-manifest-34, sections 6.2 (required checks), 7 (templates) and 8.4.5; RFC 9124, section 3.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from sealwright.formats.suit_flow import Effect, effects
 from sealwright.formats.suit_labels import (
@@ -60,6 +60,7 @@ def _counters(manifest: Manifest, _: tuple[Effect, ...]) -> Iterator[str]:
 
 
 def _strangers(manifest: Manifest, _: tuple[Effect, ...]) -> Iterator[str]:
+    known = frozenset(manifest.indexes)
     for step in steps(manifest):
         if step.number not in CONDITIONS and step.number not in DIRECTIVES:
             yield f"command {step.number} is not known here: ask what it does"
@@ -70,15 +71,18 @@ def _strangers(manifest: Manifest, _: tuple[Effect, ...]) -> Iterator[str]:
             if step.argument.get(Parameter.SOFT_FAILURE) is True:
                 yield "soft-failure is set: a condition that fails ends its sequence, and the rest goes on"
         if step.number == Command.SET_COMPONENT_INDEX:
-            yield from _indexes(manifest, step.argument)
+            named = step.argument if isinstance(step.argument, list) else [step.argument]
+            yield from _unknown_indexes(known, "selected", [index for index in named if index is not True])
+        if step.number == Command.OVERRIDE_MULTIPLE and isinstance(step.argument, dict):
+            yield from _unknown_indexes(known, "given parameters", step.argument)
         if step.number == Command.TRY_EACH and None in step.branches:
             yield "a try-each may do nothing: its last alternative is empty"
 
 
-def _indexes(manifest: Manifest, argument: object) -> Iterator[str]:
-    for index in argument if isinstance(argument, list) else [argument]:
-        if index is not True and index not in manifest.indexes:
-            yield f"component {str(index)[:20]} is selected, but the manifest has none of that index"
+def _unknown_indexes(known: frozenset[int], what: str, named: Iterable[object]) -> Iterator[str]:
+    for index in named:
+        if type(index) is not int or index not in known:
+            yield f"component {str(index)[:20]} is {what}, but the manifest has none of that index"
 
 
 def _identity(_: Manifest, seen: tuple[Effect, ...]) -> Iterator[str]:

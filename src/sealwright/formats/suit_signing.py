@@ -15,7 +15,7 @@ from sealwright.core import records
 from sealwright.core.errors import Code, FormatError
 from sealwright.core.images import ByteSource, Message
 from sealwright.core.patches import Edit, Patch
-from sealwright.formats import cose, suit_verification
+from sealwright.formats import cose, suit_lint, suit_text, suit_verification
 from sealwright.formats import deterministic_cbor as cbor
 from sealwright.formats.cms_shapes import check_signature
 from sealwright.formats.interface import SigningKey, Slot, TargetProfile
@@ -151,6 +151,8 @@ def prepare(
     _check_keys(keys, chosen, target)
     parsed = suit_verification.take_apart(image)
     suit_verification.check_digests(image, parsed)
+    suit_text.check_listed(parsed.manifest)
+    suit_lint.findings(parsed.manifest)  # what inspect would refuse is not signed
     wrapper = _wrapper(image, parsed, chosen)
     _check_existing(wrapper, keys, chosen.existing)
     _check_room(len(wrapper.blocks) + len(keys), target)

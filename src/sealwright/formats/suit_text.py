@@ -3,11 +3,13 @@
 Everything that is signed is shown; what is long is cut and says so, and what cannot be printed is written in hex.
 """
 
+import hashlib
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
-from sealwright.core.errors import FormatError
+from sealwright.core.errors import Code, FormatError
 from sealwright.formats import deterministic_cbor as cbor
 from sealwright.formats.suit_envelope import read_digest
 from sealwright.formats.suit_labels import (
@@ -22,7 +24,7 @@ from sealwright.formats.suit_labels import (
 )
 from sealwright.formats.suit_manifest import ComponentId, Manifest, Step
 
-MAX_TEXT = 200
+MAX_TEXT = 1000
 MAX_FACTS = 4096
 
 
@@ -51,6 +53,14 @@ def facts(manifest: Manifest) -> Iterator[tuple[str, str]]:
     yield from _texts(manifest.text or {})
 
 
+def check_listed(manifest: Manifest) -> None:
+    """Raise ``FormatError`` for a manifest that says more than people are shown: nobody could approve it."""
+    if sum(1 for _ in islice(facts(manifest), MAX_FACTS + 1)) > MAX_FACTS:
+        raise FormatError(
+            f"manifest says more than {MAX_FACTS} things, more than are shown to people", code=Code.UNSUPPORTED_IMAGE
+        )
+
+
 def component_name(component: ComponentId) -> str:
     """Write a component identifier as a path; parts that are no words in hex."""
     return "/".join(_word(part) for part in component) or "(empty)"
@@ -63,8 +73,15 @@ def printable(text: str) -> str:
 
 
 def _word(part: bytes) -> str:
+    """Write a part as a word, if it reads as one and as no two of them."""
     text = part.decode("ascii", "replace")
-    return text[:MAX_TEXT] if part and text.isprintable() and text.isascii() else f"h'{part[:64].hex()}'"
+    is_word = part and text.isprintable() and text.isascii() and "/" not in text and len(text) <= MAX_TEXT
+    return text if is_word else _hex(part)
+
+
+def _hex(data: bytes) -> str:
+    shown = f"h'{data[:64].hex()}'"
+    return shown if len(data) <= 64 else f"{shown}… ({len(data)} bytes, SHA-256 {hashlib.sha256(data).hexdigest()})"
 
 
 def _sequence(name: str, steps: Sequence[Step]) -> Iterator[tuple[str, str]]:
@@ -72,10 +89,9 @@ def _sequence(name: str, steps: Sequence[Step]) -> Iterator[tuple[str, str]]:
         label = f"{name} {number}"
         if step.number in CONDITIONS:
             yield label, f"condition {CONDITIONS[step.number]}{_reporting(step.argument)}"
-        elif step.number in (Command.OVERRIDE_PARAMETERS, Command.SET_PARAMETERS):
+        elif step.number in _WITH_PARAMETERS and isinstance(step.argument, dict):
             yield label, f"directive {DIRECTIVES[step.number]}"
-            for key, value in step.argument.items():
-                yield f"{label} {PARAMETERS.get(key, f'parameter {key}')}", _parameter(key, value)
+            yield from _WITH_PARAMETERS[step.number](label, step.argument)
         elif step.number in (Command.TRY_EACH, Command.RUN_SEQUENCE):
             count = f" of {len(step.branches)}" if step.number == Command.TRY_EACH else ""
             yield label, f"directive {DIRECTIVES[step.number]}{count}"
@@ -92,6 +108,35 @@ def _sequence(name: str, steps: Sequence[Step]) -> Iterator[tuple[str, str]]:
             yield label, f"directive {DIRECTIVES[step.number]}{policy}"
         else:
             yield label, f"command {step.number}, not known here: {_plain(step.argument)}"
+
+
+def _parameters(label: str, values: Mapping[Any, Any]) -> Iterator[tuple[str, str]]:
+    for key, value in values.items():
+        yield f"{label} {_parameter_name(key)}", _parameter(key, value)
+
+
+def _of_components(label: str, argument: Mapping[Any, Any]) -> Iterator[tuple[str, str]]:
+    for index, values in argument.items():
+        inner = f"{label} component {_plain(index)}"
+        yield from _parameters(inner, values) if isinstance(values, dict) else [(inner, _plain(values))]
+
+
+def _copied(label: str, argument: Mapping[Any, Any]) -> Iterator[tuple[str, str]]:
+    for source, names in argument.items():
+        listed = names if isinstance(names, list) else [names]
+        yield f"{label} from component {_plain(source)}", printable(", ".join(map(_parameter_name, listed)))
+
+
+_WITH_PARAMETERS: Mapping[int, Callable[[str, Mapping[Any, Any]], Iterator[tuple[str, str]]]] = {
+    Command.OVERRIDE_PARAMETERS: _parameters,
+    Command.SET_PARAMETERS: _parameters,
+    Command.OVERRIDE_MULTIPLE: _of_components,
+    Command.COPY_PARAMS: _copied,
+}
+
+
+def _parameter_name(key: Any) -> str:
+    return PARAMETERS.get(key, f"parameter {key}") if type(key) is int else f"parameter {_plain(key)}"
 
 
 def _reporting(argument: Any) -> str:
@@ -130,9 +175,7 @@ def _plain(value: Any) -> str:
         return str(value).lower()
     if isinstance(value, list) and all(type(part) is int for part in value) and len(value) <= 32:
         return ", ".join(map(str, value))
-    data = value if isinstance(value, bytes) else cbor.encode(value)
-    shown = f"h'{data[:64].hex()}'"
-    return shown if len(data) <= 64 else f"{shown}… ({len(data)} bytes)"
+    return _hex(value if isinstance(value, bytes) else cbor.encode(value))
 
 
 def _texts(text: Mapping[Any, Any]) -> Iterator[tuple[str, str]]:

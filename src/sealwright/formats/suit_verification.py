@@ -207,6 +207,14 @@ def _compare(image: ByteSource, what: str, part: Range, digest: Digest) -> None:
         )
 
 
+def covered_parts(payload: Element, image: ByteSource, wanted: frozenset[Wanted]) -> tuple[Range, ...]:
+    """Return what these digests cover of an integrated payload: all of it, of a dependency the manifest in it alone."""
+    if not any(one.is_of_manifest for one in wanted):
+        return (payload.inside,) if wanted else ()
+    inner = parse(_Inner(image, payload.inside)).manifest.wrapped
+    return (Range(payload.content + inner.start, payload.content + inner.stop),)
+
+
 @dataclass(frozen=True, slots=True)
 class _Inner:
     """A part of an image as a byte source: the envelope of an integrated dependency."""
