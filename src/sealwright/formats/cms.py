@@ -25,6 +25,7 @@ from sealwright.formats.cms_shapes import (
     digest_identifier,
     signature_identifier,
 )
+from sealwright.formats.der import check_der
 from sealwright.formats.interface import SigningKey, Slot
 
 SLOT = "signature"
@@ -52,8 +53,10 @@ def _checked_key(key: SigningKey, format_name: str) -> SigningKey:
     if not key.certificates:
         raise _invalid(f"{format_name} names its signer by a certificate, key profile {key.profile} has none", hint)
     try:
+        for der in key.certificates:
+            check_der(der)
         leaf, *_ = [Certificate.read(x509.Certificate.load(der, strict=True)) for der in key.certificates]
-    except (ValueError, TypeError, KeyError):
+    except (FormatError, ValueError, TypeError, KeyError):
         raise _invalid(f"a certificate of key profile {key.profile} is not X.509 in DER", hint) from None
     if isinstance(lms := key.public_key.key, HssLmsPublicKey) and "shake" in lms.hss.name:
         # digestAlgorithm is the hash of the tree (RFC 9708, section 5), and asn1crypto's reader knows no SHAKE256.

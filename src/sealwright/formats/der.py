@@ -8,17 +8,31 @@ from asn1crypto import parser
 from sealwright.core.errors import FormatError
 
 MAX_DEPTH = 32
+MAX_ELEMENTS = 10_000
+OBJECT_IDENTIFIER, MAX_OBJECT_IDENTIFIER_BYTES = 0x06, 64
+"""asn1crypto takes the square of their length to spell them."""
 
 
 def check_der(data: bytes) -> None:
-    """Raise ``FormatError`` with the offset unless ``data`` is one element, DER in its tags and lengths throughout."""
-    pending = [(0, len(data), 0)]
+    """Raise ``FormatError`` with the offset unless ``data`` is one element, DER in its tags and lengths throughout.
+
+    So are more elements and longer object identifiers than anybody needs, which would cost their reader dearly.
+    """
+    pending, elements = [(0, len(data), 0)], 0
     while pending:
         at, stop, depth = pending.pop()
         if depth > MAX_DEPTH:
             raise FormatError(f"DER nested deeper than {MAX_DEPTH}", at=at)
         while at < stop:
             value, end = extent(data, at, stop)
+            elements += 1
+            if elements > MAX_ELEMENTS:
+                raise FormatError(f"DER of more than {MAX_ELEMENTS} elements", at=at)
+            if data[at] == OBJECT_IDENTIFIER and end - value > MAX_OBJECT_IDENTIFIER_BYTES:
+                raise FormatError(
+                    f"object identifier of {end - value} bytes, at most {MAX_OBJECT_IDENTIFIER_BYTES} are accepted",
+                    at=at,
+                )
             if data[at] & 0x20:
                 pending.append((value, end, depth + 1))
             if depth == 0 and end != stop:
