@@ -10,7 +10,7 @@ from tests.simulators.live import Live
 from sealwright.core.errors import ConfigurationError
 from sealwright.keystores.opening import create_partition
 from sealwright.wiring import configuration as settings
-from sealwright.wiring import signer
+from sealwright.wiring import doctor, signer
 from sealwright.wiring.configuration import PartitionSetting
 
 GOOD, BROKEN = "router-production", "plc-production"
@@ -62,6 +62,22 @@ def test_a_signer_starts_with_a_partition_that_it_cannot_open(live, tmp_path):
             started[BROKEN].counters()
     finally:
         started.close()
+
+
+def test_the_signer_names_a_partition_that_it_cannot_open_once_and_the_doctor_does(live, tmp_path, capsys):
+    add_partition(live, tmp_path)
+    started = signer.Partitions(live.configuration.folder)
+    try:
+        for _ in range(3):
+            started[BROKEN].sign([None])
+    finally:
+        started.close()
+    said = capsys.readouterr().err
+    assert said.count(f"nothing is signed with the keys of partition {BROKEN}: cannot open {tmp_path / 'plc.pin'}") == 1
+    assert f'[partitions."{BROKEN}"] of sealwright.toml' in said
+    assert GOOD not in said
+    found = [finding.found for finding in doctor.check_files(live.configuration)]
+    assert f"{tmp_path / 'plc.pin'}, of partition {BROKEN}, is missing" in found
 
 
 def test_settings_that_break_later_stop_no_partition_that_is_open(live, partitions, tmp_path):

@@ -121,28 +121,28 @@ def _bad_files(configuration: Configuration) -> Iterator[Finding]:
                     f"{file} belongs to user {file.lstat().st_uid}, its folder to {path.stat().st_uid}",
                     f"chown --reference={path} {file}",
                 )
-    secrets = [configuration.log_key, configuration.log_ml_dsa_key, configuration.signer_identity]
-    secrets += [configuration.keystore.so_pin]
-    secrets += [setting.secret for setting in configuration.partitions.values()]
-    for source in dict.fromkeys(secrets):
+    own = [configuration.log_key, configuration.log_ml_dsa_key, configuration.signer_identity]
+    secrets = dict.fromkeys([*own, configuration.keystore.so_pin], "")
+    secrets |= {setting.secret: f", of partition {name}," for name, setting in configuration.partitions.items()}
+    for source, of in secrets.items():
         kind, _, where = source.partition(":")
         if kind == "file":
-            yield from _bad_secret(Path(where), is_needed=source != configuration.keystore.so_pin)
+            yield from _bad_secret(Path(where), of, is_needed=source != configuration.keystore.so_pin)
 
 
-def _bad_secret(path: Path, *, is_needed: bool) -> Iterator[Finding]:
+def _bad_secret(path: Path, of: str, *, is_needed: bool) -> Iterator[Finding]:
     try:
         status = path.lstat()
     except FileNotFoundError:
         if is_needed:
-            yield problem(
-                "files", f"{path} is missing", "put it back from where such secrets are kept; no backup has it"
-            )
+            remedy = "put it back from where such secrets are kept; no backup has it"
+            yield problem("files", f"{path}{of} is missing", remedy)
         return
     if not stat.S_ISREG(status.st_mode):
-        yield problem("files", f"{path} is not a regular file", "put the file itself there")
+        yield problem("files", f"{path}{of} is not a regular file", "put the file itself there")
     elif status.st_mode & 0o177:
-        yield problem("files", f"others can read {path}", f"chmod 600 {path}, and make it anew if somebody did")
+        remedy = f"chmod 600 {path}, and make it anew if somebody did"
+        yield problem("files", f"others can read {path}{of.removesuffix(',')}", remedy)
 
 
 def check_processes(configuration: Configuration) -> Iterator[Finding]:

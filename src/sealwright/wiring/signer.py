@@ -111,13 +111,24 @@ class Partitions(Mapping[str, Partition]):
 
     def _load(self) -> None:
         partitions = settings.load(self._folder).partitions
-        self._refusing = {}
+        before, self._refusing = self._refusing, {}
         for name, setting in partitions.items():
             if name not in self._workers:
                 try:
                     self._workers[name] = start_worker(setting)
                 except SealwrightError as e:
                     self._refusing[name] = e
+                    if name not in before or before[name].message != e.message:
+                        _say_closed(name, e)
+
+
+def _say_closed(name: str, why: SealwrightError) -> None:
+    """Once, not each time that somebody asks."""
+    sys.stderr.write(
+        f"sealwright: signer: nothing is signed with the keys of partition {name}: {why.message}\n"
+        f'sealwright: hint: mend that, or the source in [partitions."{name}"] of {settings.FILE_NAME}; '
+        "the signer tries again by itself\n"
+    )
 
 
 def start_worker(setting: PartitionSetting) -> Worker:
