@@ -229,17 +229,21 @@ def test_inspect_tells_what_it_is(signed: bytes) -> None:
     assert found.format == "u-boot-fit"
     assert found.facts["description"] == "test"
     assert found.facts["default configuration"] == "conf-1"
-    assert found.facts["configuration conf-1"] == "none: kernel kernel-1, fdt fdt-1"
+    assert found.facts["configuration conf-1"] == "kernel kernel-1, fdt fdt-1"
     assert found.facts["signature conf-1/signature-1"] == "signed, sha256,rsa2048 by key dev"
     assert found.facts["keys of every configuration"] == "dev"
     image = {name: fact for name, fact in found.facts.items() if name.startswith("image kernel-1")}
     data = load(MemorySource(signed)).images["kernel-1"]
     assert image == {
-        "image kernel-1": "kernel-1, kernel, arm64, linux, none",
+        "image kernel-1 description": "kernel-1",
+        "image kernel-1 type": "kernel",
+        "image kernel-1 arch": "arm64",
+        "image kernel-1 os": "linux",
+        "image kernel-1 compression": "none",
         "image kernel-1 load": "0x44000000",
         "image kernel-1 entry": "0x44000000",
         "image kernel-1 data": f"4096 bytes at {data.data.start:#x} by data",
-        "image kernel-1 hash-1": f"sha256 {data.hashes[0].value.hex()}",
+        "image kernel-1 hash-1": f"sha256 {data.hashes[0].value.hex()}, right",
         "image kernel-1 covered": "through the hash, by the signatures of the configurations that refer to it",
     }
     assert [(s.name, s.algorithm, s.signer) for s in found.signatures] == [

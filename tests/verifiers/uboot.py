@@ -11,7 +11,7 @@ import select
 import struct
 import subprocess
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -247,6 +247,14 @@ def mkimage_auto(data: bytes, folder: Path, load_address: int, *options: str) ->
     ]
     _run([require_tool("mkimage"), "-f", "auto", *kind, "-n", "linux", "-d", "kernel.bin", *options, "a.itb"], folder)
     return (folder / "a.itb").read_bytes()
+
+
+def mkimage_encrypted(source: str, folder: Path, keys: Mapping[str, bytes]) -> bytes:
+    """Build a FIT whose ``cipher`` nodes name these keys and initial values."""
+    for name, value in keys.items():
+        (folder / f"{name}.bin").write_bytes(value)
+    (folder / "control.dtb").write_bytes(small_dtb())  # mkimage puts the keys there
+    return mkimage(source, folder, "-k", str(folder), "-K", "control.dtb")
 
 
 def dumpimage(fit: bytes, folder: Path) -> str:

@@ -5,15 +5,12 @@ except three (CVE-2026-46728: a list kept in the file can be shortened), and so 
 Reference: U-Boot doc/usage/fit/source_file_format and signature, boot/image-fit.c, boot/image-fit-sig.c.
 """
 
-import hashlib
-import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol
 
 from sealwright.core.errors import Code, FormatError
-from sealwright.core.images import ByteSource, Range, read_chunks
+from sealwright.core.images import ByteSource, Range
 from sealwright.formats import fdt
 
 FORMAT_NAME = "u-boot-fit"
@@ -30,6 +27,9 @@ MAX_CONFIGURATIONS = 2048
 MAX_IMAGES = 4096
 MAX_REFERENCES = 100  # IMAGE_MAX_HASHED_NODES
 MAX_HASHES_OF_AN_IMAGE = 8
+MAX_SIGNATURES_OF_A_CONFIGURATION = 16
+MAX_SIGNATURES = 4096
+"""Of all configurations together, those that wait for a value among them."""
 MAX_PATH_BYTES = 198  # U-Boot walks the tree with char path[200]
 MAX_INT = (1 << 31) - 1  # U-Boot keeps data offsets and sizes in an int
 
@@ -65,6 +65,11 @@ class Image:
     hashes: tuple[HashNode, ...]
     addresses: Mapping[str, int]
     """``load`` and ``entry``, where the image has them."""
+
+    @property
+    def is_protected(self) -> bool:
+        """Whether a hash that the device checks stops an attacker who changes the data."""
+        return any(item.protects for item in self.hashes)
 
 
 @dataclass(frozen=True)
@@ -107,6 +112,7 @@ def load(source: ByteSource) -> Fit:
         name: Configuration(name, node, _references(tree, node, images))
         for name, node in configurations_node.children.items()
     }
+    _check_signatures(configurations.values())
     default = tree.text(configurations_node, "default")
     if default is not None and default not in configurations:
         raise FormatError(
@@ -123,53 +129,13 @@ def require_covered(fit: Fit) -> None:
             raise FormatError(
                 f"no configuration refers to image {image.name!a}: no signature would cover it", at=image.node.start
             )
-        if not any(item.protects for item in image.hashes):
+        if not image.is_protected:
             found = ", ".join(item.algorithm for item in image.hashes) or "none"
             raise FormatError(
                 f"image {image.name!a} has no hash node that protects its data (found: {found})",
                 at=image.node.start,
                 hint='give it hash-1 { algo = "sha256"; } without uboot-ignore and run mkimage',
             )
-
-
-class _State(Protocol):
-    def update(self, data: bytes, /) -> None: ...
-    def digest(self) -> bytes: ...
-
-
-class _Crc32:
-    def __init__(self) -> None:
-        self._value = 0
-
-    def update(self, data: bytes, /) -> None:
-        self._value = zlib.crc32(data, self._value)
-
-    def digest(self) -> bytes:
-        return self._value.to_bytes(4, "big")
-
-
-def wrong_hash(source: ByteSource, images: Iterable[Image]) -> tuple[Image, HashNode, bytes] | None:
-    """Hash the data of ``images`` as a stream; return the first hash node that lies and the real digest."""
-    known: dict[tuple[int, int, str], bytes] = {}
-    for image in images:
-        at = (image.data.start, image.data.stop)
-        wanted = {item.algorithm for item in image.hashes if (*at, item.algorithm) not in known}
-        known |= {(*at, name): digest for name, digest in _digests(source, image.data, wanted).items()}
-        for item in image.hashes:
-            if known[*at, item.algorithm] != item.value:
-                return image, item, known[*at, item.algorithm]
-    return None
-
-
-def _digests(source: ByteSource, data: Range, algorithms: Iterable[str]) -> dict[str, bytes]:
-    states: dict[str, _State] = {
-        name: _Crc32() if name == "crc32" else hashlib.new(name, usedforsecurity=False) for name in algorithms
-    }
-    if states:
-        for chunk in read_chunks(source, data.start, data.stop):
-            for state in states.values():
-                state.update(chunk)
-    return {name: state.digest() for name, state in states.items()}
 
 
 def _check_names(tree: fdt.Tree) -> None:
@@ -280,6 +246,20 @@ def _check_data(images: Iterable[Image]) -> None:
         if last is not None and image.data.start < last.data.stop:
             raise FormatError(f"data of images {last.name!a} and {image.name!a} overlap", at=image.data.start)
         last = image
+
+
+def _check_signatures(configurations: Iterable[Configuration]) -> None:
+    """Refuse more signatures than anybody makes: each costs whoever reads the image a walk over the metadata."""
+    together = 0
+    for configuration in configurations:
+        count = len(configuration.signature_nodes)
+        together += count
+        if count > MAX_SIGNATURES_OF_A_CONFIGURATION or together > MAX_SIGNATURES:
+            found = f"{configuration.node.path} has {count} signature nodes, with those before it {together}"
+            raise FormatError(
+                f"{found}; at most {MAX_SIGNATURES_OF_A_CONFIGURATION} and {MAX_SIGNATURES} are read",
+                at=configuration.node.start,
+            )
 
 
 def _references(tree: fdt.Tree, node: fdt.Node, images: dict[str, Image]) -> tuple[tuple[str, Image], ...]:

@@ -86,7 +86,8 @@ def verify_for_device(image: ByteSource, anchors: Anchors) -> Verified:
     fit = load(image)
     require_covered(fit)
     signatures, keys = [], {anchor.key for anchor in anchors.required}
-    for configuration, valid in valid_signatures(fit, [anchor.key for anchor in anchors.required]):
+    required = [anchor.key for anchor in anchors.required]
+    for configuration, valid in valid_signatures(fit, required, fit.configurations.values()):
         taken = _taken(configuration, valid, anchors)
         signatures += [item.signature for item in taken]
         keys &= {item.key for item in taken}

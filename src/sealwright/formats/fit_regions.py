@@ -10,6 +10,7 @@ Reference: U-Boot boot/image-fit-sig.c (fit_config_check_sig), boot/fdt_region.c
 import struct
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
 
 from sealwright.core.errors import Code, FormatError
 from sealwright.core.images import Message, Range
@@ -23,6 +24,7 @@ EXCLUDED_PROPERTIES = frozenset(("data", "data-size", "data-position", "data-off
 MAX_LISTED_NODES = 100  # IMAGE_MAX_HASHED_NODES
 MAX_LISTED_PATH_BYTES = 4096  # FIT_MAX_HASH_PATH_BUF
 MAX_COVERED_BYTES = 4 << 20
+"""Of one signature."""
 
 
 def listed_nodes(fit: Fit, configuration: Configuration) -> tuple[Node, ...]:
@@ -41,6 +43,15 @@ def listed_nodes(fit: Fit, configuration: Configuration) -> tuple[Node, ...]:
     return tuple(nodes)
 
 
+class Structure(NamedTuple):
+    """What every signature of one configuration covers, whatever it says of the string table."""
+
+    ranges: tuple[Range, ...]
+    """Of the structure block, in the order in which they are hashed."""
+    names_stop: int
+    """The offset in the image where the last name of a covered property ends."""
+
+
 class Regions:
     """The covered parts of one FIT; what a node adds is worked out once, however many configurations list it."""
 
@@ -48,32 +59,41 @@ class Regions:
         self._fit = fit
         self._of_node: dict[int, tuple[Range, ...]] = {}
 
-    def covered(self, configuration: Configuration, strings_size: int) -> tuple[Range, ...]:
-        """Return the covered parts of the image in the order in which they are hashed."""
+    def structure(self, configuration: Configuration) -> Structure:
+        """Work out what signatures of a configuration cover; ``FormatError`` where U-Boot gives up."""
         nodes = listed_nodes(self._fit, configuration)
         end = self._fit.tree.tokens[-1]
-        structure = merged([*(r for node in nodes for r in self._ranges(node)), Range(end.start, end.stop)])
-        if len(structure) >= 20 + 7 * len(nodes) - 1:
+        ranges = merged([*(r for node in nodes for r in self._ranges(node)), Range(end.start, end.stop)])
+        if len(ranges) >= 20 + 7 * len(nodes) - 1:
             raise FormatError(
-                f"configuration {configuration.name!a} covers {len(structure)} regions, more than U-Boot hashes",
+                f"configuration {configuration.name!a} covers {len(ranges)} regions, more than U-Boot hashes",
                 at=configuration.node.start,
                 code=Code.UNSUPPORTED_IMAGE,
             )
-        strings_start = self._fit.tree.header.off_dt_strings
-        ranges = (*structure, Range(strings_start, strings_start + strings_size))
-        if (size := sum(r.stop - r.start for r in ranges)) > MAX_COVERED_BYTES:
-            raise FormatError(f"configuration {configuration.name!a} covers {size} bytes of metadata", at=0)
-        return ranges
-
-    def names_stop(self, configuration: Configuration) -> int:
-        """Return the offset in the image where the last name of a covered property ends."""
-        used = [
+        used = (
             item.name_offset + len(item.name) + 1
-            for node in listed_nodes(self._fit, configuration)
+            for node in nodes
             for item in node.properties.values()
             if item.name not in EXCLUDED_PROPERTIES
-        ]
-        return self._fit.tree.header.off_dt_strings + max(used, default=0)
+        )
+        return Structure(ranges, self._fit.tree.header.off_dt_strings + max(used, default=0))
+
+    def covered(self, structure: Structure, strings_size: int) -> tuple[Range, ...]:
+        """Return the covered parts of the image in the order in which they are hashed."""
+        strings_start = self._fit.tree.header.off_dt_strings
+        ranges = (*structure.ranges, Range(strings_start, strings_start + strings_size))
+        if (size := sum(r.stop - r.start for r in ranges)) > MAX_COVERED_BYTES:
+            raise FormatError(f"one signature covers {size} bytes of metadata, at most {MAX_COVERED_BYTES}", at=0)
+        return ranges
+
+    def together(self, configurations: Iterable[Configuration]) -> tuple[Range, ...]:
+        """Return what signatures of these configurations cover of the structure block; what they share is kept once."""
+        nodes: dict[int, Node] = {}
+        for configuration in configurations:
+            self.structure(configuration)  # refuses what U-Boot would
+            nodes |= {node.start: node for node in listed_nodes(self._fit, configuration)}
+        end = self._fit.tree.tokens[-1]
+        return merged([*(r for node in nodes.values() for r in self._ranges(node)), Range(end.start, end.stop)])
 
     def _ranges(self, node: Node) -> tuple[Range, ...]:
         if node.start not in self._of_node:

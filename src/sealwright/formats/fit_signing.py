@@ -23,8 +23,8 @@ from sealwright.formats.fit_contents import (
     external_base,
     load,
     require_covered,
-    wrong_hash,
 )
+from sealwright.formats.fit_hashes import wrong_hash
 from sealwright.formats.fit_places import WRITTEN, Options, Place, places_of
 from sealwright.formats.fit_regions import HASHED_STRINGS, PullBack, Regions, listed_nodes
 from sealwright.formats.interface import Prepared, SigningKey, Slot, TargetProfile
@@ -107,7 +107,8 @@ def _slots(image: ByteSource, fit: Fit, places: Sequence[Place], timestamp: int 
     slots = []
     for place in places:
         configuration = signed.configurations[place.configuration.name]
-        message = pull_back.message(regions.covered(configuration, signed.tree.header.size_dt_strings))
+        structure = regions.structure(configuration)
+        message = pull_back.message(regions.covered(structure, signed.tree.header.size_dt_strings))
         slots.append(
             Slot(
                 name=place.slot,
