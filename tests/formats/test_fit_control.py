@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.formats.fits import DEV, STRANGER, Recipe, anchor, key_folder, node_of, replaced, sign, template
+from tests.formats.fits import DEV, STRANGER, Recipe, anchor, inserted, key_folder, node_of, replaced, sign, template
 from tests.formats.flips import flipped
 from tests.formats.throwaway import Signer, signer
 from tests.verifiers import uboot
@@ -148,6 +148,41 @@ def test_a_broken_key_node_is_refused() -> None:
     ):
         with pytest.raises(FormatError):
             anchors_of(replaced(anchor(), path, name, value))
+
+
+@pytest.mark.parametrize("name", ["rsa,r-squared", "rsa,n0-inverse"])
+def test_numbers_that_uboot_believes_and_that_are_wrong_are_refused_as_it_boots_nothing(
+    unsigned: bytes, name: str
+) -> None:
+    image, control, path = sign(unsigned), anchor(), "/signature/key-dev"
+    assert accepts(image, control)
+    assert uboot.boot(image, control).kernel_ran
+    item = node_of(control, path).properties[name]
+    wrong = flipped(control, item.value.start + 2)
+    with pytest.raises(FormatError, match=f"{path}: {name} is not that of the modulus: a device with it takes no sig"):
+        anchors_of(wrong)
+    boot = uboot.boot(image, wrong)
+    assert not boot.kernel_ran
+    assert "Failed to verify required signature 'key-dev'" in boot.console
+    without = control.replace(name.encode() + b"\0", name.upper().encode() + b"\0", 1)
+    with pytest.raises(FormatError, match=f"{name} is not that of the modulus"):
+        anchors_of(without)
+
+
+def test_an_even_modulus_is_refused_by_that() -> None:
+    control = anchor()
+    item = node_of(control, "/signature/key-dev").properties["rsa,modulus"]
+    with pytest.raises(FormatError, match="/signature/key-dev is no RSA key: its modulus is even"):
+        anchors_of(flipped(control, item.value.stop - 1))
+
+
+def test_an_exponent_of_another_length_is_refused_since_uboot_reads_another_one() -> None:
+    control = anchor()
+    item = node_of(control, "/signature/key-dev").properties["rsa,exponent"]
+    token = (3).to_bytes(4) + (4).to_bytes(4) + item.name_offset.to_bytes(4) + (65537).to_bytes(4)
+    short = inserted(control, (item.start, token), cut=[(item.start, item.stop)])
+    with pytest.raises(FormatError, match="rsa,exponent of 4 bytes, 8 expected"):
+        anchors_of(short)
 
 
 @pytest.mark.parametrize("cut", [0, 39, 200, -1])

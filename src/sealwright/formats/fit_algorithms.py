@@ -20,6 +20,9 @@ KEY_SIZES_BITS = (2048, 3072, 4096)
 KEY_NAME = "[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 """A key's name; in the control devicetree its node is ``key-<name>``."""
 
+WORD_BITS = 32
+"""Of U-Boot's Montgomery multiplication."""
+
 _ALGORITHMS = {
     (f"{algorithm.hash_name},rsa{bits}", name): algorithm
     for algorithm, name in PADDINGS.items()
@@ -47,6 +50,18 @@ def algorithm_of(algo: str | None, padding_name: str | None) -> Algorithm | None
 def shown(algo: str, padding_name: str | None) -> str:
     """Return both names for people, the padding where it is not the usual one."""
     return algo if padding_name in {None, PKCS1} else f"{algo} ({padding_name})"
+
+
+def montgomery(modulus: int, size_bits: int) -> dict[str, bytes]:
+    """Return the properties of a key node that spare U-Boot long division; it believes them.
+
+    Reference: U-Boot lib/rsa/rsa-sign.c (rsa_get_params), lib/rsa/rsa-mod-exp.c.
+    """
+    word = 1 << WORD_BITS
+    return {
+        "rsa,r-squared": pow(2, 2 * size_bits, modulus).to_bytes(size_bits // 8),
+        "rsa,n0-inverse": (word - pow(modulus, -1, word)).to_bytes(WORD_BITS // 8),
+    }
 
 
 def verifies(key: PublicKey, algo: str, algorithm: Algorithm, digest: bytes, signature: bytes) -> bool:

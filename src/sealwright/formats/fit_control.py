@@ -17,12 +17,15 @@ from sealwright.core.errors import Code, FormatError, VerificationError
 from sealwright.core.images import ByteSource, MemorySource
 from sealwright.core.keys import PublicKey
 from sealwright.formats import fdt
+from sealwright.formats.fit_algorithms import montgomery
 from sealwright.formats.fit_contents import FORMAT_NAME, Configuration, load, require_covered
 from sealwright.formats.fit_verification import ValidSignature, check_hashes, valid_signatures
 from sealwright.formats.interface import Verified
 
 SECTION = "signature"
 MAX_KEYS = 64
+MAX_MODULUS_BYTES = 512
+EXPONENT_BYTES = 8
 
 
 class Required(StrEnum):
@@ -143,15 +146,21 @@ def _anchor(tree: fdt.Tree, node: fdt.Node) -> Anchor | None:
         raise FormatError(f"{node.path} is no RSA key node", at=node.start, code=Code.UNSUPPORTED_IMAGE)
     if said is not None and said not in set(Required):
         raise FormatError(f"{node.path}: required is {said!a}", at=node.start)
+    if exponent.size != EXPONENT_BYTES:
+        # U-Boot takes the first eight bytes, and 65537 where there are fewer.
+        raise FormatError(f"{node.path}: rsa,exponent of {exponent.size} bytes, 8 expected", at=exponent.start)
     numbers = rsa.RSAPublicNumbers(
-        int.from_bytes(tree.value(exponent, max_bytes=8)), int.from_bytes(tree.value(modulus, max_bytes=512))
+        int.from_bytes(tree.value(exponent)), int.from_bytes(tree.value(modulus, max_bytes=MAX_MODULUS_BYTES))
     )
     try:
         key = numbers.public_key()
     except ValueError as e:
         raise FormatError(f"{node.path} is no RSA key: {e}", at=node.start) from None
-    if tree.word(node, "rsa,num-bits") != key.key_size:
+    if numbers.n % 2 == 0:
+        raise FormatError(f"{node.path} is no RSA key: its modulus is even", at=modulus.start)
+    if tree.word(node, "rsa,num-bits") != key.key_size or modulus.size * 8 != key.key_size:
         raise FormatError(f"{node.path}: rsa,num-bits is not the size of the modulus", at=node.start)
+    _check_derived(tree, node, numbers.n, key.key_size)
     shape = serialization.PublicFormat.SubjectPublicKeyInfo
     return Anchor(
         name=node.name.removeprefix("key-"),
@@ -159,3 +168,15 @@ def _anchor(tree: fdt.Tree, node: fdt.Node) -> Anchor | None:
         key=PublicKey(key.public_bytes(serialization.Encoding.DER, shape)),
         required=None if said is None else Required(said),
     )
+
+
+def _check_derived(tree: fdt.Tree, node: fdt.Node, modulus: int, size_bits: int) -> None:
+    """U-Boot believes what was worked out beforehand: where it is wrong, every signature by the key is refused."""
+    for name, expected in montgomery(modulus, size_bits).items():
+        item = node.properties.get(name)
+        if item is None or item.size != len(expected) or tree.value(item) != expected:
+            raise FormatError(
+                f"{node.path}: {name} is not that of the modulus: a device with it takes no signature by this key",
+                at=node.start if item is None else item.start,
+                hint="write the key node anew, from the public key",
+            )

@@ -15,10 +15,8 @@ from sealwright.core.keys import Algorithm, PublicKey
 from sealwright.core.patches import Patch
 from sealwright.formats import fdt
 from sealwright.formats.fdt_splice import StringTable, encode_node, encode_property, splice
-from sealwright.formats.fit_algorithms import KEY_NAME, algo_of
+from sealwright.formats.fit_algorithms import KEY_NAME, algo_of, montgomery
 from sealwright.formats.fit_control import SECTION, Required, RequiredMode
-
-WORD_BITS = 32  # of U-Boot's Montgomery multiplication
 
 
 def with_key_node(
@@ -78,14 +76,14 @@ def key_properties(
     if not isinstance(public, rsa.RSAPublicKey):
         raise FormatError("U-Boot key nodes are written for RSA keys only", code=Code.TARGET_CANNOT_VERIFY)
     numbers, bits = public.public_numbers(), key.size_bits
-    word = 1 << WORD_BITS
+    derived = montgomery(numbers.n, bits)
     return {
         "required": required.encode() + b"\0",
         "algo": algo.encode() + b"\0",
-        "rsa,r-squared": pow(2, 2 * bits, numbers.n).to_bytes(bits // 8, "big"),
+        "rsa,r-squared": derived["rsa,r-squared"],
         "rsa,modulus": numbers.n.to_bytes(bits // 8, "big"),
         "rsa,exponent": numbers.e.to_bytes(8, "big"),
-        "rsa,n0-inverse": (word - pow(numbers.n, -1, word)).to_bytes(4, "big"),
+        "rsa,n0-inverse": derived["rsa,n0-inverse"],
         "rsa,num-bits": bits.to_bytes(4, "big"),
         "key-name-hint": key_name.encode() + b"\0",
     }
