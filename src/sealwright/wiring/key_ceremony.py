@@ -7,7 +7,8 @@ interrupted resumes there: a key that was made is taken up and not made again, h
 import hashlib
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -35,7 +36,8 @@ from sealwright.policy.minutes import (
 )
 from sealwright.wiring.ceremony import KeyOrder, check_order, template
 from sealwright.wiring.ceremony_files import JOURNAL, Journal, begin, folder_of, load, locked, write
-from sealwright.wiring.configuration import Configuration
+from sealwright.wiring.configuration import Configuration, PartitionSetting
+from sealwright.wiring.partition_user import acting_as
 
 MINUTES, COPIES = "minutes.json", "sealed-copies"
 
@@ -94,16 +96,14 @@ def run(
             return Finished(path=folder / MINUTES, checked=check_minutes(kept.document, configuration.instance))
         if (setting := configuration.partitions.get(script.partition)) is None:
             raise ConfigurationError(f"there is no partition {script.partition}", setting="partitions")
-        ceremony = open_ceremony(setting.uri, read_secret(setting.secret))
-        try:
-            facts = ceremony.describe()
+        with _opened(setting) as keystore:
+            with keystore.asked() as ceremony:
+                facts = ceremony.describe()
             observed = _observed(facts, is_files=setting.uri.startswith(FILES))
             _check_module(script, observed)
-            bench = _Bench(script, folder, ceremony, facts, say)
+            bench = _Bench(script, folder, keystore, facts, say)
             journal = bench.make_all(journal, discard_unfinished=discard_unfinished)
             journal = bench.attest(journal, attestations)
-        finally:
-            ceremony.close()
         minutes = _minutes(script_bytes, journal, observed)
         document = records.serialise(minutes)
         checked = check_minutes(document, configuration.instance)
@@ -111,18 +111,45 @@ def run(
         return Finished(path=folder / MINUTES, checked=checked)
 
 
+@dataclass(frozen=True, slots=True)
+class _Keystore:
+    """An open partition.  What it writes belongs to the partition's user, the ceremony's own files do not."""
+
+    ceremony: Ceremony
+    user: int | None
+
+    @contextmanager
+    def asked(self) -> Iterator[Ceremony]:
+        """Yield the partition to be asked for something, as its user."""
+        with acting_as(self.user):
+            yield self.ceremony
+
+
+@contextmanager
+def _opened(setting: PartitionSetting) -> Iterator[_Keystore]:
+    secret = read_secret(setting.secret)
+    with acting_as(setting.user):
+        keystore = _Keystore(open_ceremony(setting.uri, secret), setting.user)
+    try:
+        yield keystore
+    finally:
+        with keystore.asked() as ceremony:
+            ceremony.close()
+
+
 class _Bench:
     """One run's script, folder and open keystore."""
 
     def __init__(
-        self, script: Script, folder: Path, ceremony: Ceremony, facts: ModuleFacts, say: Callable[[str], None]
+        self, script: Script, folder: Path, keystore: _Keystore, facts: ModuleFacts, say: Callable[[str], None]
     ) -> None:
-        self._script, self._folder, self._ceremony = script, folder, ceremony
+        self._script, self._folder, self._keystore = script, folder, keystore
         self._facts, self._say = facts, say
 
     def make_all(self, journal: Journal, *, discard_unfinished: bool) -> Journal:
         """Make what is not there yet, in the order of the script."""
-        there = {key.public_key.fingerprint for key in self._ceremony.list_keys()}
+        with self._keystore.asked() as ceremony:
+            there = {key.public_key.fingerprint for key in ceremony.list_keys()}
         for made in journal.keys:
             if PublicKey(made.public_key).fingerprint not in there:
                 raise RefusedError(
@@ -136,7 +163,8 @@ class _Bench:
         return journal
 
     def _make(self, journal: Journal, planned: PlannedKey, order: KeyOrder, *, discard_unfinished: bool) -> Journal:
-        remains = self._ceremony.remains(order.profile)
+        with self._keystore.asked() as ceremony:
+            remains = ceremony.remains(order.profile)
         is_mine = journal.making == order.profile
         if remains and not is_mine:
             raise RefusedError(
@@ -146,11 +174,13 @@ class _Bench:
             )
         if remains and discard_unfinished:
             self._say(f"deleting what was unfinished: {', '.join(remains)}")
-            self._ceremony.discard(order.profile)
+            with self._keystore.asked() as ceremony:
+                ceremony.discard(order.profile)
             remains = ()
         if remains:
             self._say(f"taking up {order.profile}, which was being made when the ceremony was interrupted")
-            created = self._ceremony.take_up(order.profile, order.algorithm, template(order))
+            with self._keystore.asked() as ceremony:
+                created = ceremony.take_up(order.profile, order.algorithm, template(order))
         else:
             journal = self._keep(replace(journal, making=order.profile))
             created = self._create(order)
@@ -159,9 +189,10 @@ class _Bench:
         return self._keep(replace(journal, keys=(*journal.keys, made), making=None))
 
     def _create(self, order: KeyOrder) -> CreatedKey:
-        return self._ceremony.create_key(
-            order.profile, order.algorithm, order.size_bits, template(order), order.parameters
-        )
+        with self._keystore.asked() as ceremony:
+            return ceremony.create_key(
+                order.profile, order.algorithm, order.size_bits, template(order), order.parameters
+            )
 
     def _record(self, planned: PlannedKey, algorithm: Algorithm, created: CreatedKey, *, taken_up: bool) -> MadeKey:
         kept = {name: value for name, value in created.attributes.items() if name not in self._facts.unshown}
@@ -182,8 +213,9 @@ class _Bench:
         target = self._folder / COPIES
         target.mkdir(mode=0o700, exist_ok=True)
         copies = []
-        for path in self._ceremony.sealed_files(created.public_key.fingerprint):
-            content = path.read_bytes()
+        with self._keystore.asked() as ceremony:
+            sealed = [(path, path.read_bytes()) for path in ceremony.sealed_files(created.public_key.fingerprint)]
+        for path, content in sealed:
             write(target / path.name, content)
             digest = hashlib.sha256(content).hexdigest()
             copies.append(SealedCopy(name=path.name, sha256=digest, size=len(content)))
