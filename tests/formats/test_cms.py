@@ -78,7 +78,7 @@ def test_what_is_read_is_what_was_written() -> None:
     assert signed.signed_attributes == made.signed_attributes
     assert (signed.content_type, signed.message_digest) == (DATA, DIGEST)
     assert signed.content == core.OctetString(b"within").dump()
-    assert (signed.algorithm, signed.signer) == (P256, "CN=TEST ONLY maker")
+    assert (signed.algorithm, signed.signer) == (P256, who.claim)
     assert signed.verify(who.trust) == who.public_key
 
 

@@ -43,6 +43,12 @@ class Signer:
     def trust(self) -> Trust:
         return Trust(keys=(self.public_key,))
 
+    @property
+    def claim(self) -> str:
+        """What is shown of a signature by this key whose certificate nobody exchanged."""
+        subject = self.certificate.subject.rfc4514_string()
+        return f"key {self.public_key.fingerprint}, certificate in the file says {subject}"
+
     def signing_key(self, *more: bytes) -> SigningKey:
         return SigningKey(
             profile="test/firmware",

@@ -125,7 +125,7 @@ class BareSignature:
     """A SignedData as read; the signature is not yet checked."""
 
     signer: str
-    """Subject of the signer's certificate."""
+    """The key of the signer's certificate, and what that certificate says, which nobody vouches for."""
     spki_der: bytes
     description: str
     algorithm: Algorithm | None
@@ -138,7 +138,7 @@ class BareSignature:
         key = next((k for k in trust.keys if k.spki_der == self.spki_der), None)
         if key is None:
             raise VerificationError(
-                f"signed by {self.signer}, whose key is not trusted",
+                f"signed by a key that is not trusted: {self.signer}",
                 expected=" or ".join(k.fingerprint[:16] for k in trust.keys) or "a trusted key",
                 got=hashlib.sha256(self.spki_der).hexdigest()[:16],
                 code=Code.NOT_TRUSTED,
@@ -155,7 +155,7 @@ class BareSignature:
         try:
             if self.attributes is not None:
                 self.attributes.verify(Trust(keys=(key,)))
-                return self.attributes.message_digest == digest
+                return self.attributes.content_description is None and self.attributes.message_digest == digest
             key.verify(ALGORITHM, digest, self.signature)
         except (VerificationError, FormatError):  # or a key that cannot have used this algorithm
             return False
@@ -216,7 +216,7 @@ def _read(outer: Any, has_content_info: bool) -> BareSignature:
     certificate: Certificate = signed_data.certificate_of(signed["certificates"], signer["sid"])
     algorithm = signed_data.algorithm_of(digest_algorithm, signer["signature_algorithm"])
     return BareSignature(
-        signer=certificate.subject,
+        signer=certificate.claim,
         spki_der=certificate.spki_der,
         algorithm=algorithm,
         description=algorithm or f"{digest_algorithm} and {signer['signature_algorithm']['algorithm'].native}",

@@ -116,6 +116,11 @@ class Certificate:
     spki_der: bytes
     issuer_and_serial: tuple[bytes, int]
 
+    @property
+    def claim(self) -> str:
+        """Name the key, and what the certificate says of its holder: anybody can put another one around that key."""
+        return f"key {hashlib.sha256(self.spki_der).hexdigest()}, certificate in the file says {self.subject}"
+
     @classmethod
     def read(cls, certificate: Any) -> "Certificate":
         """Take it from an ``asn1crypto.x509.Certificate``; raises what asn1crypto raises."""

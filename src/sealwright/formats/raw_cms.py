@@ -36,6 +36,13 @@ def check(content: bytes, trust: Trust, digest: Digest) -> Found:
     if signed.content_type != DATA or signed.content is not None:
         raise FormatError(".p7s file is not a detached signature over data")
     key = signed.verify(trust)
+    if signed.content_description is not None:
+        raise VerificationError(
+            "signature is for another content than the bytes of a file",
+            expected="no description",
+            got=signed.content_description,
+            code=Code.IMAGE_MISMATCH,
+        )
     got = digest(signed.digest_algorithm)
     if got != signed.message_digest:
         raise VerificationError(

@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import utils
 
 from sealwright.core import ssharmour, sshsig
-from sealwright.core.errors import Code, FormatError
+from sealwright.core.errors import Code, FormatError, VerificationError
 from sealwright.core.keys import Algorithm, Family, LibraryKey, PublicKey
 from sealwright.formats.cms_shapes import check_signature
 from sealwright.formats.interface import SigningKey, Slot, Trust
@@ -30,6 +30,8 @@ _NAMES = {
 }
 _ALGORITHMS = {name.decode(): algorithm for algorithm, name in _NAMES.items()}
 MAX_ARMOURED_BYTES = 64 * 1024
+MAX_SHOWN = 96
+"""Of a namespace, which is as long as its signer likes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +80,7 @@ class SshDraft:
 
 
 def check(content: bytes, trust: Trust, digest: Digest) -> Found:
-    """Check the signature over the digest of the file, in whatever namespace it is."""
+    """Check the signature over the digest of the file, in a namespace of files: any that is not reserved."""
     if len(content) > MAX_ARMOURED_BYTES:
         raise FormatError(f"SSH signature of {len(content)} bytes, at most {MAX_ARMOURED_BYTES} are accepted")
     try:
@@ -94,6 +96,9 @@ def check(content: bytes, trust: Trust, digest: Digest) -> Found:
     reader.end()
     if not namespace or reserved or hash_name != HASH.encode():
         raise FormatError("SSH signature without a namespace, with a reserved field, or not over SHA-512")
+    shown = ascii(namespace[:MAX_SHOWN])[2:-1]
+    if namespace.startswith(RESERVED.encode()):
+        raise VerificationError(f"SSH signature in namespace {shown}, which is of votes and policies, not of files")
     key = next((k for k in trust.keys if isinstance(k.key, LibraryKey) and _blob_or_none(k) == public), None)
     if key is None:
         raise not_trusted(trust, sshsig.parse_public_key(public).fingerprint[:16])
@@ -104,7 +109,7 @@ def check(content: bytes, trust: Trust, digest: Digest) -> Found:
     ssh_key = sshsig.parse_public_key(public)
     sshsig.check_algorithm(ssh_key, algorithm)
     sshsig.check_value(ssh_key, algorithm, value, message_of(namespace.decode("utf-8", "replace"), digest(HASH)))
-    return Found(_ALGORITHMS[algorithm], key.fingerprint[:16], key)
+    return Found(_ALGORITHMS[algorithm], f"{key.fingerprint[:16]} in namespace {shown}", key)
 
 
 def message_of(namespace: str, digest: bytes) -> bytes:

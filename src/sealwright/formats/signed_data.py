@@ -48,7 +48,7 @@ class SignedData:
     signed_attributes: bytes
     signature: bytes
     signer: str
-    """Subject of the signer's certificate."""
+    """The key of the signer's certificate, and what that certificate says, which nobody vouches for."""
     spki_der: bytes
     """The signer's public key."""
 
@@ -60,13 +60,13 @@ class SignedData:
         key = next((k for k in trust.keys if k.spki_der == self.spki_der), None)
         if key is None:
             raise VerificationError(
-                f"signed by {self.signer}, whose key is not trusted",
+                f"signed by a key that is not trusted: {self.signer}",
                 expected=" or ".join(k.fingerprint[:16] for k in trust.keys) or "a trusted key",
                 got=PublicKey(self.spki_der).fingerprint[:16],
                 code=Code.NOT_TRUSTED,
             )
         if self.algorithm is None:
-            raise VerificationError(f"{self.signer} signed with {self.description}, which is not accepted")
+            raise VerificationError(f"signed with {self.description}, which is not accepted, by {self.signer}")
         try:
             check_signature(key, self.algorithm, self.signed_attributes, self.signature)
         except FormatError as e:  # the algorithm named is not one that this key can have used
@@ -115,7 +115,7 @@ def _read(outer: Any) -> SignedData:
         description=algorithm or f"{digest_algorithm} and {signer['signature_algorithm']['algorithm'].native}",
         signed_attributes=b"\x31" + signer["signed_attrs"].dump()[1:],  # [0] in the file, SET OF when signed
         signature=signer["signature"].native,
-        signer=certificate.subject,
+        signer=certificate.claim,
         spki_der=certificate.spki_der,
     )
 
