@@ -7,8 +7,7 @@ interrupted resumes there: a key that was made is taken up and not made again, h
 import hashlib
 import secrets
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,9 +18,8 @@ from sealwright.core.errors import Code, ConfigurationError, RefusedError, Unava
 from sealwright.core.keys import Algorithm, PublicKey
 from sealwright.evidence.key_attestation import load_roots, verify_yubihsm
 from sealwright.evidence.minutes import CheckedMinutes, check_minutes
-from sealwright.keystores.interface import Ceremony, CreatedKey, ModuleFacts
-from sealwright.keystores.opening import FILES, open_ceremony
-from sealwright.keystores.secrets import read_secret
+from sealwright.keystores.interface import CreatedKey, ModuleFacts
+from sealwright.keystores.opening import FILES
 from sealwright.policy.documents import KeyGrade
 from sealwright.policy.minutes import (
     Backup,
@@ -36,8 +34,8 @@ from sealwright.policy.minutes import (
 )
 from sealwright.wiring.ceremony import KeyOrder, check_order, template
 from sealwright.wiring.ceremony_files import JOURNAL, Journal, begin, folder_of, load, locked, write
-from sealwright.wiring.configuration import Configuration, PartitionSetting
-from sealwright.wiring.partition_user import acting_as
+from sealwright.wiring.ceremony_partition import OpenPartition, opened
+from sealwright.wiring.configuration import Configuration
 
 MINUTES, COPIES = "minutes.json", "sealed-copies"
 
@@ -96,7 +94,7 @@ def run(
             return Finished(path=folder / MINUTES, checked=check_minutes(kept.document, configuration.instance))
         if (setting := configuration.partitions.get(script.partition)) is None:
             raise ConfigurationError(f"there is no partition {script.partition}", setting="partitions")
-        with _opened(setting) as keystore:
+        with opened(setting) as keystore:
             with keystore.asked() as ceremony:
                 facts = ceremony.describe()
             observed = _observed(facts, is_files=setting.uri.startswith(FILES))
@@ -111,37 +109,11 @@ def run(
         return Finished(path=folder / MINUTES, checked=checked)
 
 
-@dataclass(frozen=True, slots=True)
-class _Keystore:
-    """An open partition.  What it writes belongs to the partition's user, the ceremony's own files do not."""
-
-    ceremony: Ceremony
-    user: int | None
-
-    @contextmanager
-    def asked(self) -> Iterator[Ceremony]:
-        """Yield the partition to be asked for something, as its user."""
-        with acting_as(self.user):
-            yield self.ceremony
-
-
-@contextmanager
-def _opened(setting: PartitionSetting) -> Iterator[_Keystore]:
-    secret = read_secret(setting.secret)
-    with acting_as(setting.user):
-        keystore = _Keystore(open_ceremony(setting.uri, secret), setting.user)
-    try:
-        yield keystore
-    finally:
-        with keystore.asked() as ceremony:
-            ceremony.close()
-
-
 class _Bench:
     """One run's script, folder and open keystore."""
 
     def __init__(
-        self, script: Script, folder: Path, keystore: _Keystore, facts: ModuleFacts, say: Callable[[str], None]
+        self, script: Script, folder: Path, keystore: OpenPartition, facts: ModuleFacts, say: Callable[[str], None]
     ) -> None:
         self._script, self._folder, self._keystore = script, folder, keystore
         self._facts, self._say = facts, say
