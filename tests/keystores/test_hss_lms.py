@@ -9,7 +9,14 @@ import pytest
 from tests.keystores.conftest import PIN, TEMPLATE
 
 from sealwright.core import lms
-from sealwright.core.errors import Code, ConfigurationError, RefusedError, UnavailableError, VerificationError
+from sealwright.core.errors import (
+    Code,
+    ConfigurationError,
+    FormatError,
+    RefusedError,
+    UnavailableError,
+    VerificationError,
+)
 from sealwright.core.keys import Algorithm, HssLmsPublicKey, PublicKey
 from sealwright.keystores import hss_lms_keys, private_keys
 from sealwright.keystores.numbers import Block, Counter
@@ -108,6 +115,27 @@ def test_the_worker_passes_blocks_and_counters(partition):
         assert worker.counters() == {key.fingerprint: Counter(9, 32)}
     finally:
         worker.close()
+
+
+def test_a_row_takes_its_numbers_together_at_its_first_message_and_keeps_to_its_block(partition):
+    key = make(partition).public_key
+    store, other = open_keystore(partition, PIN), open_keystore(partition, PIN)
+    sign = store.signing(key.fingerprint, HSS, Block(1, 8), 3)
+    with pytest.raises(FormatError, match="are signed whole"):
+        sign(bytes(65_537))
+    assert store.counters()[key.fingerprint] == Counter(1, 32), "nothing was taken for what is not signed"
+    made = [sign(MESSAGE)]
+    assert other.counters()[key.fingerprint] == Counter(4, 32), "durable for all three before the first is made"
+    made += [other.sign(key.fingerprint, HSS, MESSAGE, Block(1, 8)), *(sign(MESSAGE) for _ in range(5))]
+    assert [leaf(key, signature) for signature in made] == [1, 4, 2, 3, 5, 6, 7]
+    with pytest.raises(RefusedError, match="no signature left in the block 1 to 7"):
+        sign(MESSAGE)
+
+
+def test_numbers_taken_for_a_row_that_was_not_finished_are_never_given_out_again(partition):
+    key = make(partition).public_key
+    open_keystore(partition, PIN).signing(key.fingerprint, HSS, Block(1, 32), 5)(MESSAGE)  # and is gone
+    assert leaf(key, open_keystore(partition, PIN).sign(key.fingerprint, HSS, MESSAGE, Block(1, 32))) == 6
 
 
 def test_parameters_that_are_not_offered_are_named():
