@@ -391,3 +391,23 @@ class talk:  # noqa: N801  # a context manager in lower case, as in contextlib
 def run_python(code: str) -> str:
     done = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, check=True)
     return done.stdout.strip()
+
+
+def test_an_answer_that_drips_in_is_not_waited_for_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    logged_in = frames.encode(frames.pack_answers([])).hex()
+    drips = f"""
+import socket, time
+channel = socket.socket(fileno=0)
+channel.recv(65536)
+channel.sendall(bytes.fromhex("{logged_in}"))
+channel.recv(65536)
+channel.sendall((1 << 20).to_bytes(4))
+while True:
+    channel.sendall(b"x")
+    time.sleep(0.1)
+"""
+    monkeypatch.setattr(worker_client, "_COMMAND", (sys.executable, "-c", drips))
+    worker = Worker("files:/nowhere", Secret(b"1234"), timeout_seconds=1.0)
+    with pytest.raises(UnavailableError, match="timed out in the middle of an answer"):
+        worker.public_keys()
+    worker.close()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from tests.keystores.conftest import PIN, make_partition, payload_of
-from tests.simulators.shim import CRASH, HANG, Shim
+from tests.simulators.shim import CRASH, HANG, LONG, Shim
 from tests.simulators.softhsm import SoftHsm
 
 from sealwright.core.errors import Code, ConfigurationError, UnavailableError
@@ -154,6 +154,37 @@ def test_a_module_that_hangs_at_its_first_login_gets_no_second_one(
             worker.health([key.fingerprint])
     assert shim.calls("C_Login") == 1
     worker.close()
+
+
+@pytest.mark.parametrize("answer", [0x6, 0x102, 0x200, 0x80000801])
+def test_after_an_answer_to_a_login_that_may_have_counted_no_pin_is_tried_again(
+    worker: Worker, key: PublicKey, shim: Shim, answer: int
+) -> None:
+    shim.trouble("C_Sign", "CKR_DEVICE_REMOVED")
+    shim.trouble("C_Login", answer, times=5)
+    worker.sign([Item(key.fingerprint, ECDSA, PAYLOADS[0])])
+    for _ in range(4):
+        worker._not_before = 0.0
+        with pytest.raises(ConfigurationError, match="does not take the PIN: C_Login answered"):
+            worker.sign([Item(key.fingerprint, ECDSA, PAYLOADS[0])])
+    assert shim.calls("C_Login") == 2
+
+
+@pytest.mark.parametrize("answer", ["CKR_DEVICE_REMOVED", "CKR_TOKEN_NOT_PRESENT"])
+def test_a_token_that_goes_away_during_the_login_is_asked_again(
+    worker: Worker, key: PublicKey, shim: Shim, answer: str
+) -> None:
+    shim.trouble("C_Sign", "CKR_DEVICE_REMOVED")
+    shim.trouble("C_Login", answer, times=2)
+    assert_all_right(key, sign_until_done(worker, key)[0])
+    assert shim.calls("C_Login") == 4
+
+
+def test_a_signature_longer_than_its_room_is_not_read(worker: Worker, key: PublicKey, shim: Shim) -> None:
+    shim.trouble("C_Sign", LONG, skip=2)
+    signatures, reasons = sign_until_done(worker, key)
+    assert_all_right(key, signatures)
+    assert reasons[0] == "C_Sign claims a signature of 70000 bytes"
 
 
 @pytest.mark.parametrize("answer", ["CKR_PIN_INCORRECT", "CKR_PIN_LOCKED", "CKR_PIN_EXPIRED"])

@@ -10,7 +10,7 @@ from tests.simulators.softhsm import SoftHsm
 from sealwright.keystores import pkcs11_abi as abi
 
 SOURCE = Path(__file__).with_name("shim_module.c")
-HANG, CRASH, FLIP = -1, -2, -3
+HANG, CRASH, FLIP, LONG = -1, -2, -3, -4
 ANSWERS = {name: number for number, name in (abi.UNAVAILABLE_ERRORS | abi.CREDENTIAL_ERRORS).items()}
 
 

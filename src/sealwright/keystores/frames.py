@@ -9,6 +9,7 @@ zero bytes between.
 """
 
 import struct
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -66,12 +67,15 @@ class Incoming:
     def __init__(self, channel: socket) -> None:
         self._channel = channel
         self._data = bytearray()
+        self._deadline: float | None = None
 
     def receive(self) -> list[bytes]:
-        """Receive one frame as its parts.
+        """Receive one frame as its parts, all of it within the channel's time-out.
 
-        ``EOFError`` when the other side is gone, ``FormatError`` for bytes that lie.
+        ``EOFError`` when the other side is gone, ``FormatError`` for bytes that lie, ``TimeoutError``.
         """
+        patience = self._channel.gettimeout()
+        self._deadline = None if not patience else time.monotonic() + patience
         (length,) = _LENGTH.unpack(self._take(_LENGTH.size))
         if length > MAX_FRAME_BYTES:
             raise _invalid(f"frame of {length} bytes, at most {MAX_FRAME_BYTES} are received")
@@ -82,6 +86,8 @@ class Incoming:
     def _take(self, size: int) -> bytes:
         """Return the first bytes once they are here; they stay until the frame is complete."""
         while len(self._data) < size:
+            if self._deadline is not None and time.monotonic() > self._deadline:
+                raise TimeoutError("timed out in the middle of an answer")  # one byte at a time is no answer
             piece = self._channel.recv(_AT_ONCE_BYTES)
             if not piece:
                 raise EOFError("the other side closed the channel")

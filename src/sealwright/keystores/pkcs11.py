@@ -246,14 +246,14 @@ class _Login:
             session.login(abi.CKU_USER, pin)
         except CryptokiError as e:
             session.close()
-            if e.answer in abi.CREDENTIAL_ERRORS:
-                self._refusal = str(e)
-                raise self._refused(self._refusal) from e
             if e.answer == abi.CKR_USER_ALREADY_LOGGED_IN:
                 # PKCS#11 would let us in without looking at the PIN: the login belongs to the whole process.
                 raise ConfigurationError(
                     f"token {token.label!r} is already open in this process", setting="keystore"
                 ) from e
+            if e.answer not in abi.UNTRIED_ERRORS:
+                self._refusal = str(e)
+                raise self._refused(self._refusal) from e
             raise
         return session
 

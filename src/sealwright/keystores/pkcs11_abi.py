@@ -174,6 +174,12 @@ CREDENTIAL_ERRORS: Final[dict[int, str]] = {
 }
 """The PIN is wrong or may not be used."""
 
+UNTRIED_ERRORS: Final = frozenset({0x2, 0x30, 0x31, 0x32, 0xB0, 0xB1, 0xB3, 0xE0, 0xE1, 0x190})
+"""Answers of C_Login by a token that is away, or a session that is gone: it did not look at the PIN.
+
+After any other one, a vendor's own above all, nobody knows whether it counted the try.
+"""
+
 CONFIGURATION_ERRORS: Final[dict[int, str]] = {
     0x10: "CKR_ATTRIBUTE_READ_ONLY",
     0x11: "CKR_ATTRIBUTE_SENSITIVE",

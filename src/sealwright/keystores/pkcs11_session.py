@@ -10,7 +10,7 @@ from ctypes import byref, c_ulong
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from sealwright.core.errors import ConfigurationError
+from sealwright.core.errors import Code, ConfigurationError, UnavailableError
 from sealwright.keystores import pkcs11_abi as abi
 from sealwright.keystores.pkcs11_module import CryptokiError, Module
 from sealwright.keystores.secrets import Secret
@@ -136,6 +136,10 @@ class Session:
                 raise CryptokiError("C_SignInit", answer)
             if answer := finish(session, payload, len(payload), buffer, at):
                 raise CryptokiError("C_Sign", answer)
+            if length.value > MAX_SIGNATURE_BYTES:  # it would be read from behind the buffer
+                raise UnavailableError(
+                    f"C_Sign claims a signature of {length.value} bytes", code=Code.KEYSTORE_UNAVAILABLE
+                )
             return ctypes.string_at(buffer, length.value)
 
         return sign
