@@ -2,13 +2,16 @@
 
 import json
 import os
+from dataclasses import replace
 
 import pytest
 from tests.cli.online import Terminal
 from tests.simulators.live import PEOPLE, Live
 from tests.verifiers import openssl, openssl35
 
+from sealwright.client.drafts import load_draft
 from sealwright.core.keys import Algorithm
+from sealwright.policy.documents import KeySet, KeySetRule, Scope
 
 DIFFERENT, REFUSED, WRONG_SETTING = 1, 77, 78
 CLASSICAL, QUANTUM = "router/production/1", "router/production/pq"
@@ -126,6 +129,30 @@ def test_one_member_cannot_be_asked_for_and_cannot_leave_the_policy(terminal, li
     assert terminal.run("root-a", "policy", "propose").code == REFUSED
     assert name_set(terminal, "--remove").code == 0
     assert name_set(terminal, "--remove").code == REFUSED
+    terminal.good("root-a", "policy", "discard")
+
+
+@pytest.mark.slow
+def test_keys_that_one_image_has_no_room_for_are_no_set(terminal, live):
+    make = ("--algorithm", "ed25519", "--format", "raw", "--instance", live.configuration.folder)
+    terminal.good("root-a", "key", "create", "router/development/2", *make)
+    said = terminal.run(
+        "root-a", "product", "key-set", "router", "bridge", "--environment", "development",
+        "--member", "1", "--member", "2", "--rule", "any",
+    )  # fmt: skip
+    assert said.code == REFUSED
+    assert "the keys of set bridge cannot sign one image together: a raw file takes one key of each kind" in said.err
+    path = live.folder / "config-root-a" / "policy-draft.json"
+    draft = load_draft(path, os.urandom)
+    scope = draft.get(Scope, "router/development")
+    members = tuple(f"{scope.id}/{name}" for name in "12")
+    bridge = KeySet(id="bridge", members=members, rule=KeySetRule.ANY, image_format="raw")
+    draft.put(replace(scope, key_sets=(bridge,)))  # as an older client, or another program, would
+    draft.save(path)
+    for command in ("check", "propose"):
+        said = terminal.run("root-a", "policy", command)
+        assert said.code == REFUSED
+        assert "the keys of set bridge cannot sign one image together" in said.err
     terminal.good("root-a", "policy", "discard")
 
 

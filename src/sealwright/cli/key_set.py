@@ -8,6 +8,7 @@ import typer
 from sealwright.cli.drafting import keep
 from sealwright.cli.product import In, Json, Product, product
 from sealwright.client import administration, products
+from sealwright.client.key_sets import check_set
 from sealwright.core import records
 from sealwright.core.errors import Code, ConfigurationError, RefusedError
 from sealwright.policy.documents import KeyProfile, KeySet, KeySetRule, Scope
@@ -55,4 +56,6 @@ def _made(name: str, keys: list[KeyProfile], rule: KeySetRule) -> KeySet:
             setting="--member",
             hint="`sealwright key list` shows the format of each key",
         )
-    return KeySet(id=name, members=tuple(key.id for key in keys), rule=rule, image_format=formats.pop())
+    made = KeySet(id=name, members=tuple(key.id for key in keys), rule=rule, image_format=formats.pop())
+    check_set(made, keys)
+    return made

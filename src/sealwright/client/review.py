@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from sealwright.client.drafts import Draft
+from sealwright.client.key_sets import check_new_sets
 from sealwright.client.new_keys import check_usable, revoked_name, wanted
 from sealwright.client.revocations import Revocations
 from sealwright.client.standing import InForce
@@ -16,6 +17,7 @@ def check_additions(draft: Draft, in_force: InForce) -> None:
     """Raise ``RefusedError`` for what the draft adds and nobody could use; what is in force already may stay."""
     old = {(s.type, s.id): s for s in map(parse_section, in_force.sections)}
     revocations = in_force.revocations
+    check_new_sets(draft, [section for section in old.values() if isinstance(section, Scope)])
     for profile in draft.all(KeyProfile):
         before = old.get((profile.type, profile.id))
         if isinstance(before, KeyProfile) and before.public_key != profile.public_key:

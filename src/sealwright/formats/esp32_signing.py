@@ -90,7 +90,9 @@ def prepare(
 ) -> Prepared:
     """Check the image as its bootloader will, and lay out one block for each key."""
     chosen = records.load(Options, dict(options))
-    algorithm = _check_keys(keys, target)
+    for key in keys:
+        target.check(NAME, key)
+    algorithm = check_together(keys)
     parsed = esp32_image.parse(image)
     _check_chip(parsed, target)
     blocks = existing_blocks(image, parsed)
@@ -147,14 +149,14 @@ def check_block(image: ByteSource, parsed: Image, block: Block, digests: dict[st
     block.public_key.verify(block.algorithm, digests[hash_name], block.signature)
 
 
-def _check_keys(keys: Sequence[SigningKey], target: TargetProfile) -> Algorithm:
+def check_together(keys: Sequence[SigningKey]) -> Algorithm:
+    """Return the one algorithm of keys that can sign one image; ``FormatError`` says what keeps them from it."""
     if not 1 <= len(keys) <= MAX_BLOCKS:
         raise FormatError(
             f"an ESP32 image is signed with one to {MAX_BLOCKS} keys, {len(keys)} were given",
             code=Code.INVALID_DOCUMENT,
         )
     for key in keys:
-        target.check(NAME, key)
         esp32_blocks.key_part(key.public_key, key.algorithm)
     if len({key.public_key.spki_der for key in keys}) < len(keys):
         raise FormatError("one key is given twice; each block needs its own", code=Code.INVALID_DOCUMENT)

@@ -87,7 +87,7 @@ def prepare(
     image: ByteSource, keys: Sequence[SigningKey], options: Mapping[str, Any], target: TargetProfile
 ) -> Prepared:
     """Lay out the signed image around a bare application, or the signature of an image that is built already."""
-    chosen, key = mcuboot_options.settled(records.load(Options, dict(options))), _only_key(keys)
+    chosen, key = mcuboot_options.settled(records.load(Options, dict(options))), only_key(keys)
     target.check(NAME, key)
     scheme = scheme_of(key.public_key, key.algorithm)
     chosen = _with_hash(chosen, scheme)
@@ -103,7 +103,8 @@ def hash_kind_of(chosen: Options) -> Kind:
     return HASH_KINDS[chosen.hash or "sha256"]
 
 
-def _only_key(keys: Sequence[SigningKey]) -> SigningKey:
+def only_key(keys: Sequence[SigningKey]) -> SigningKey:
+    """Return the one key that signs."""
     if len(keys) != 1:
         raise FormatError(
             f"an MCUboot image is signed with one key, {len(keys)} were given", code=Code.INVALID_DOCUMENT

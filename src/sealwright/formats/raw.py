@@ -26,7 +26,7 @@ from sealwright.formats.interface import (
     Trust,
     Verified,
 )
-from sealwright.formats.raw_outputs import SUFFIXES, Digest, Draft, Output, check_distinct, suffix_of
+from sealwright.formats.raw_outputs import SUFFIXES, Digest, Draft, Output, check_together, suffix_of
 
 name = "raw"
 SUFFIX = ".p7s"
@@ -104,10 +104,10 @@ def prepare(
     for key in keys:
         key.public_key.check_algorithm(key.algorithm)
         target.check(name, key)
+    check_together(keys)
     if image.size == 0:
         raise FormatError("image is empty", at=0)
     drafts = tuple(_draft(key, chosen, _hasher(image)) for key in keys)
-    check_distinct(drafts)
     return Prepared(size=image.size, options=records.dump(chosen), drafts=drafts)
 
 

@@ -76,9 +76,9 @@ def slot_of(key: SigningKey, message: bytes) -> Slot:
     )
 
 
-def check_distinct(drafts: Sequence[Draft]) -> None:
-    """Raise ``FormatError`` for two keys whose signatures would be one file."""
-    if len({draft.suffix for draft in drafts}) != len(drafts):
+def check_together(keys: Sequence[SigningKey]) -> None:
+    """Raise ``FormatError`` for two keys whose signatures would be one file, whatever the output."""
+    if len({suffix_of(Output.CMS, key.algorithm) for key in keys}) != len(keys):
         raise FormatError(
             "a raw file takes one key of each kind (classical, ML-DSA, SLH-DSA, HSS/LMS) at a time",
             code=Code.INVALID_DOCUMENT,

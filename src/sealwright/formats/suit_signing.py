@@ -173,12 +173,17 @@ def prepare(
 
 
 def _check_keys(keys: Sequence[SigningKey], chosen: Options, target: TargetProfile) -> None:
-    if not keys:
-        raise _invalid(f"{NAME} takes at least one key")
+    check_together(keys)
     for key in keys:
         key.public_key.check_algorithm(key.algorithm)
         target.check(NAME, key)
     _check_numbers([cose.algorithm_number(key.algorithm, chosen.cose_numbers) for key in keys], target)
+
+
+def check_together(keys: Sequence[SigningKey]) -> None:
+    """Raise ``FormatError`` unless these keys can sign one envelope, each in a block of its own."""
+    if not keys:
+        raise _invalid(f"{NAME} takes at least one key")
     if len({key.public_key.spki_der for key in keys}) < len(keys):
         raise _invalid("one key is given twice; a second block by it proves nothing")
 
