@@ -145,6 +145,15 @@ def test_parameters_that_are_not_offered_are_named():
         assert "sha256-n24-h10-w8" in e.value.hint
 
 
+def test_levels_whose_trees_take_longer_than_a_worker_may_are_refused_before_a_key_is_made():
+    for wrong in ("2xsha256-n24-h15-w8", "3xshake-n32-h15-w4", "2xsha256-n32-h15-w2"):
+        with pytest.raises(ConfigurationError, match=r"a lower tree of .* hashes takes longer") as e:
+            hss_lms_keys.check_parameters(wrong)
+        assert (e.value.setting, "height 10, or one level" in e.value.hint) == ("parameters", True)
+    for right in ("sha256-n24-h15-w8", "2xsha256-n32-h15-w1", "3xshake-n32-h10-w8", "1xsha256-n32-h15-w8"):
+        hss_lms_keys.check_parameters(right)
+
+
 def test_a_stateful_key_is_never_imported_and_never_signs_without_a_number(partition):
     key = hss_lms_keys.HssLmsPrivateKey.generate(SMALL)
     ceremony = open_ceremony(partition, PIN)

@@ -21,6 +21,8 @@ from sealwright.keystores.lms_tree import Hypertree, Tree, TreeSeed, make_nodes
 DEFAULT_PARAMETERS = "sha256-n24-h10-w8"
 MAX_HEIGHT, MAX_LEVELS = 15, 3
 """What software makes in half a minute on one core."""
+MAX_LOWER_TREE_HASHES = 10_000_000
+"""A lower tree is made anew while a signature waits for it: about ten seconds, a third of a worker's time-out."""
 _PARAMETERS = re.compile(r"(?:([1-3])x)?(sha256|shake)-n(24|32)-h(5|10|15)-w([1248])", re.ASCII)
 _VERSION = b"\x02\x01\x00"
 
@@ -102,4 +104,11 @@ def _types(parameters: str) -> tuple[int, lms.TreeType, lms.OneTimeType]:
     levels, name, size, height, width = found.groups()
     tree = next(t for t in lms.TREE_TYPES.values() if t.name == f"lms-{name}-m{size}-h{height}")
     one_time = next(o for o in lms.ONE_TIME_TYPES.values() if o.name == f"lmots-{name}-n{size}-w{width}")
+    hashes = (one_time.chains * ((1 << one_time.width) - 1)) << tree.height
+    if levels is not None and int(levels) > 1 and hashes > MAX_LOWER_TREE_HASHES:
+        raise ConfigurationError(
+            f"{parameters}: a lower tree of {hashes:,} hashes takes longer to make than a signature may",
+            setting="parameters",
+            hint=f"at most {MAX_LOWER_TREE_HASHES:,}: a smaller width, height 10, or one level",
+        )
     return int(levels or 1), tree, one_time
