@@ -167,6 +167,29 @@ def test_the_seed_of_an_ml_dsa_key_is_what_is_taken_in(
     assert private_keys.public_half(key).pem.decode() == shown
 
 
+@pytest.mark.parametrize("form", ["PEM", "DER"])
+@pytest.mark.parametrize("algorithm", [Algorithm.ML_DSA_65, Algorithm.SLH_DSA_SHA2_128F])
+def test_an_encrypted_key_is_taken_in_with_its_passphrase_alone(
+    tmp_path: Path, algorithm: Algorithm, form: str
+) -> None:
+    openssl35.generate(algorithm, tmp_path / "k")
+    encrypt = ("pkcs8", "-topk8", "-in", tmp_path / "k", "-outform", form, "-passout", "pass:right")
+    made = openssl35.run(*encrypt, "-out", tmp_path / "e")
+    assert made.returncode == 0, made.stderr
+    data = (tmp_path / "e").read_bytes()
+    key, _ = private_keys.load_private_key(data, b"right")
+    shown = openssl35.run("pkey", "-in", tmp_path / "k", "-pubout").stdout
+    assert private_keys.public_half(key).pem.decode() == shown
+    for passphrase, problem in ((b"wrong", "wrong passphrase"), (None, "encrypted|neither")):
+        with pytest.raises((ConfigurationError, FormatError), match=problem):
+            private_keys.load_private_key(data, passphrase)
+    made = openssl35.run(*encrypt, "-scrypt", "-out", tmp_path / "e")
+    assert made.returncode == 0, made.stderr
+    with pytest.raises(ConfigurationError) as refused:
+        private_keys.load_private_key((tmp_path / "e").read_bytes(), b"right")
+    assert "-v2 aes-256-cbc" in refused.value.hint
+
+
 def test_an_ml_dsa_key_whose_seed_is_of_another_key_is_refused(tmp_path: Path) -> None:
     for name in "ab":
         made = openssl35.run("genpkey", "-algorithm", "ml-dsa-44", "-outform", "DER", "-out", tmp_path / name)

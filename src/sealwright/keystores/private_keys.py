@@ -19,6 +19,7 @@ from sealwright.core.errors import Code, ConfigurationError, FormatError, Verifi
 from sealwright.core.keys import Algorithm, Family, OwnKey, PublicKey, hash_of, rsa_padding
 from sealwright.keystores import hss_lms_keys
 from sealwright.keystores.hss_lms_keys import HssLmsPrivateKey
+from sealwright.keystores.pbes2 import decrypt
 from sealwright.keystores.pkcs8 import MlDsaPrivateKey, load_ml_dsa
 from sealwright.keystores.slh_dsa_keys import SlhDsaPrivateKey, load_pkcs8
 
@@ -144,6 +145,8 @@ def _read(data: bytes, passphrase: bytes | None) -> tuple[object, tuple[bytes, .
             if passphrase:
                 raise TypeError  # as the library says it below
             return known, _pem_certificates(data)
+        if passphrase and (known := _own_encrypted_key(data, passphrase)) is not None:
+            return known, _pem_certificates(data)
         if b"-----BEGIN " in data[:4096]:
             return serialization.load_pem_private_key(data, passphrase), _pem_certificates(data)
         if _is_pkcs12(data):
@@ -163,6 +166,8 @@ def _read(data: bytes, passphrase: bytes | None) -> tuple[object, tuple[bytes, .
             "the key file cannot be read with this passphrase (wrong passphrase, or damaged file)",
             setting="passphrase",
             code=Code.CREDENTIAL,
+            hint="if the passphrase is right: of post-quantum keys only AES-CBC is read, as "
+            "`openssl pkcs8 -topk8 -v2 aes-256-cbc` writes it",
         ) from None
 
 
@@ -175,6 +180,18 @@ def _own_key(data: bytes) -> PrivateKey | None:
     except ValueError:
         return None
     return load_pkcs8(found[0]) or load_ml_dsa(found[0]) if len(found) == 1 else None
+
+
+def _own_encrypted_key(data: bytes, passphrase: bytes) -> PrivateKey | None:
+    """The same inside encrypted PKCS#8; ``FormatError`` for one that is of our kinds and cannot be taken in."""
+    encrypted = [data]
+    if b"-----BEGIN " in data[:4096]:
+        try:
+            encrypted = [der for name, _, der in pem.unarmor(data, multiple=True) if name == "ENCRYPTED PRIVATE KEY"]
+        except ValueError:
+            return None
+    plain = decrypt(encrypted[0], passphrase) if len(encrypted) == 1 else None
+    return load_pkcs8(plain) or load_ml_dsa(plain) if plain is not None else None
 
 
 def _pem_certificates(data: bytes) -> tuple[bytes, ...]:
