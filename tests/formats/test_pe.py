@@ -3,11 +3,13 @@
 import dataclasses
 import itertools
 import struct
+import subprocess
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.conftest import require_tool
 from tests.formats.efi_images import (
     MEMTEST,
     PATHS,
@@ -264,6 +266,42 @@ def test_an_appended_signature_and_the_first_one_both_verify(tmp_path: Path) -> 
         pe.verify(MemorySource(flipped(both, 0x8000)), trust, {})
 
 
+def with_table_of(data: bytes, signed: bytes) -> bytes:
+    """Put the certificate table of one image behind another of the same size."""
+    found = layout(signed)
+    assert found.table
+    assert layout(data).size == found.end
+    entry = pe_layout.DIRECTORY.pack(found.end, len(signed) - found.end)
+    return put(data, found.table_entry_at, entry) + signed[found.end :]
+
+
+def test_a_key_that_signed_the_image_already_does_not_sign_it_again_and_another_key_does() -> None:
+    first, second = signer(RSA), signer(RSA, "second", 3072)
+    signed = sign(image(), first)
+    assert pe.verify(MemorySource(sign(signed, second, existing="append")), first.trust, {})
+    for by in ([first], [second, first]):
+        with pytest.raises(FormatError, match="certificate-1 is a signature of this image by key profile test") as e:
+            signed_by_all(signed, *by, existing="append")
+        assert (e.value.code, "leave out" in e.value.hint) == (Code.ALREADY_SIGNED, True)
+
+
+def test_a_signature_of_our_key_from_another_image_is_found_before_anybody_approves(tmp_path: Path) -> None:
+    """Firmware takes the image by its second signature, and our own ``verify`` would refuse it afterwards."""
+    first, second = signer(RSA), signer(RSA, "second", 3072)
+    other = flipped(image(), len(image()) - 1)
+    stale = with_table_of(other, sign(image(), first))
+    for spoilt in (stale, flipped(sign(image(), first), len(sign(image(), first)) - 20)):
+        with pytest.raises(FormatError, match="certificate-1 is by the key of key profile test") as e:
+            sign(spoilt, first, existing="append")
+        assert (e.value.code, "sbattach --remove" in e.value.hint) == (Code.ALREADY_SIGNED, True)
+    appended = sign(stale, second, existing="append")  # a stale one of a stranger counts for nothing
+    assert pe.verify(MemorySource(appended), second.trust, {}).keys == (second.public_key,)
+    path = tmp_path / "stale.efi"
+    path.write_bytes(stale)
+    subprocess.run([require_tool("sbattach"), "--remove", str(path)], check=True, capture_output=True, timeout=60)
+    assert pe.verify(MemorySource(sign(path.read_bytes(), first)), first.trust, {}).keys == (first.public_key,)
+
+
 def test_several_keys_sign_at_once_what_they_would_sign_one_after_the_other(tmp_path: Path) -> None:
     first, second = signer(RSA), signer(RSA, "second", 3072)
     both, path = signed_by_all(image(), first, second), tmp_path / "both.efi"
@@ -473,9 +511,12 @@ def test_a_trusted_key_with_another_algorithm_is_refused() -> None:
         signature.verify(who.trust)
 
 
-def test_a_key_that_signed_twice_is_named_once() -> None:
-    both = sign(sign(image()), signer(RSA), existing="append")
-    verified = pe.verify(MemorySource(both), signer(RSA).trust, {})
+def test_a_key_that_signed_twice_is_named_once(tmp_path: Path) -> None:
+    """sbsign has nothing against it."""
+    once, both, who = tmp_path / "once.efi", tmp_path / "both.efi", signer(RSA)
+    once.write_bytes(sign(image()))
+    sbverify.sign(once, who.private_file(tmp_path), who.anchor(tmp_path), both)
+    verified = pe.verify(MemorySource(both.read_bytes()), who.trust, {})
     assert len(verified.signatures) == 2
     assert verified.keys == (signer(RSA).public_key,)
 

@@ -1,5 +1,6 @@
 """Authenticated variables: efitools write the same bytes, and OpenSSL judges the signature over them."""
 
+import hashlib
 import random
 import subprocess
 from pathlib import Path
@@ -270,12 +271,35 @@ def test_inspect_tells_an_approver_what_an_update_would_do() -> None:
     assert [(s.algorithm, s.signer) for s in found.signatures] == [("rsa-pkcs1-sha256", KEK.claim)]
     assert [(part.start, part.stop) for part in found.covered] == [(0, 16), (DATA_AT, DATA_AT + len(DB + HASHES))]
     assert [part.stop - part.start for part, _ in found.uncovered] == [DATA_AT - 16]
-    many = uefi_variable.inspect(MemorySource(lists(SHA256, *[bytes(32)] * 70)))
-    assert (many.facts["Entries"], many.facts["And"]) == ("70", "6 more")
     revoked = lists("3bd2a492-96c0-4079-b420-fcf98ef103ed", bytes(32) + uefi.time(NOW), bytes(48))
     facts = uefi_variable.inspect(MemorySource(revoked)).facts
     assert "revoked since 2026-11-21T10:11:12+00:00" in facts["Entry 1"]
     assert "revoked since always" in facts["Entry 2"]
+
+
+def test_a_certificate_behind_seventy_hashes_is_shown_and_what_is_left_out_is_counted_and_hashed() -> None:
+    hashes = [bytes([n]) * 32 for n in range(70)]
+    revoked = "3bd2a492-96c0-4079-b420-fcf98ef103ed"
+    last = lists(revoked, bytes(48)) + certificates(STRANGER)
+    facts = uefi_variable.inspect(MemorySource(lists(SHA256, *hashes) + last)).facts
+    assert list(facts)[1:5] == ["Entries", "Entry 72", "Entry 71", "Entry 1"]
+    assert facts["Entry 72"].startswith("certificate CN=TEST ONLY stranger (SHA-256 ")
+    assert facts["Entry 71"].startswith("certificate with SHA-256 ")
+    left_out = b"".join(uefi.guid(SHA256) + uefi.guid(OWNER) + digest for digest in hashes[62:])
+    assert facts["And"] == (
+        "8 more (8 SHA-256), SHA-256 of their types, owners and contents " + hashlib.sha256(left_out).hexdigest()
+    )
+    assert "And" not in uefi_variable.inspect(MemorySource(lists(SHA256, *hashes[:64]))).facts
+
+
+def test_certificates_that_are_left_out_are_counted_as_such_and_an_exchanged_one_is_seen() -> None:
+    many, other = [certificates(KEK)] * 64, certificates(STRANGER)
+    before, after = (
+        uefi_variable.inspect(MemorySource(b"".join([*many, more, HASHES]))).facts["And"] for more in (DB, other)
+    )
+    assert before.startswith("3 more (1 certificates, 2 SHA-256), SHA-256 of ")
+    assert before[:40] == after[:40]
+    assert before != after
 
 
 def test_inspect_reads_an_sbat_level_and_prepare_says_where_it_belongs() -> None:

@@ -11,14 +11,16 @@ from tests.formats.throwaway import signer
 from tests.verifiers import ovmf
 from tests.verifiers.ovmf import OWNER
 
+from sealwright.core.errors import Code, FormatError
 from sealwright.core.images import MemorySource
-from sealwright.formats import pe, uefi
+from sealwright.core.keys import Algorithm
+from sealwright.formats import pe, targets, uefi, uefi_variable
 from sealwright.formats.uefi_variable import APPEND_WRITE, ATTRIBUTES, Variable
 
 pytestmark = pytest.mark.slow
 
 MAKER, PLATFORM = signer(RSA, "maker"), signer(RSA, "platform key")
-TAKEN, REFUSED = "Success", "Security Policy Violation"
+TAKEN, REFUSED, INVALID = "Success", "Security Policy Violation", "Invalid Parameter"
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +44,9 @@ def test_ovmf_boots_takes_our_updates_and_refuses_flipped_and_foreign_ones(store
     evil = update(new, STRANGER, append=True)
     db, dbx, kek, pk = Variable.DB, Variable.DBX, Variable.KEK, Variable.PK
     hashes = lists(SHA256, bytes(32))
+    elliptic = certificates(signer(Algorithm.ECDSA_P256_SHA256, "elliptic"))
+    bad_db, bad_dbx = (update(new + elliptic, variable=name, append=True) for name in ("db", "dbx"))
+    bad_kek = update(elliptic, PLATFORM, "KEK", append=True)
     calls = [
         (call(db, evil, append=True), REFUSED),
         (call(db, new, append=True), REFUSED),  # stripped: no authentication header at all
@@ -55,6 +60,8 @@ def test_ovmf_boots_takes_our_updates_and_refuses_flipped_and_foreign_ones(store
         (call(db, update(new, timestamp=NOW + 1), append=False), REFUSED),  # not later than what is there
         (call(kek, update(new, variable="KEK", append=True), append=True), REFUSED),  # KEK wants the platform key
         (call(kek, update(new, PLATFORM, "KEK", append=True), append=True), TAKEN),
+        *((call(each, data, append=True), INVALID) for each, data in ((db, bad_db), (dbx, bad_dbx), (kek, bad_kek))),
+        (call(pk, update(elliptic, PLATFORM, "PK"), append=False), INVALID),
         (call(pk, update(new, STRANGER, "PK"), append=False), REFUSED),
         (call(pk, update(new, PLATFORM, "PK"), append=False), TAKEN),
     ]
@@ -67,6 +74,12 @@ def test_ovmf_boots_takes_our_updates_and_refuses_flipped_and_foreign_ones(store
     before = len(certificates(MAKER))
     assert said[6].endswith(f"{before} to {before + len(new)} bytes")
     assert said[0].endswith(f"{before} to {before} bytes")
+    for variable in Variable:
+        chosen = {"variable": str(variable), "timestamp": NOW}
+        assert uefi_variable.prepare(MemorySource(new), [KEK.signing_key()], chosen, targets.OVMF)
+        with pytest.raises(FormatError, match="target ovmf takes no certificate of a key of kind ec: entry 1") as e:
+            uefi_variable.prepare(MemorySource(elliptic), [KEK.signing_key()], chosen, targets.OVMF)
+        assert e.value.code is Code.TARGET_CANNOT_VERIFY
 
 
 def test_ovmf_refuses_to_boot_what_our_update_of_dbx_revoked(store: Path, tmp_path: Path) -> None:

@@ -125,6 +125,7 @@ def prepare(
     _check_room(layout, len(keys))
     words = WordSum()
     digest = _image_digest(image, layout, words)
+    _check_own(_signatures(image, layout), keys, digest)
     if layout.table:
         for at, chunk in _positioned(image, layout.table):
             words.add(at, chunk)
@@ -176,6 +177,34 @@ def _check_existing(signatures: tuple[Signature, ...], existing: Existing) -> No
             code=Code.ALREADY_SIGNED,
             hint="option existing=append adds a signature and keeps the others",
         )
+
+
+def _check_own(signatures: tuple[Signature, ...], keys: Sequence[SigningKey], digest: bytes) -> None:
+    """Refuse what ``verify`` would refuse afterwards, and a second signature by the same key."""
+    by_key = {key.public_key.spki_der: key for key in keys}
+    for number, signature in enumerate(signatures, 1):
+        key = by_key.get(signature.signed.spki_der)
+        if key is None:
+            continue
+        if _is_over(signature, key, digest):
+            raise FormatError(
+                f"certificate-{number} is a signature of this image by key profile {key.profile} already",
+                code=Code.ALREADY_SIGNED,
+                hint="a key signs an image once: leave out this key profile",
+            )
+        raise FormatError(
+            f"certificate-{number} is by the key of key profile {key.profile}, and not over this image",
+            code=Code.ALREADY_SIGNED,
+            hint="remove it first (`sbattach --remove IMAGE`), or `verify` refuses the image afterwards",
+        )
+
+
+def _is_over(signature: Signature, key: SigningKey, digest: bytes) -> bool:
+    try:
+        signature.verify(Trust(keys=(key.public_key,)))
+    except VerificationError:
+        return False
+    return signature.image_digest == digest
 
 
 def _check_count(count: int, target: TargetProfile) -> None:

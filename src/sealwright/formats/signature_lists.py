@@ -6,7 +6,8 @@ Reference: UEFI 2.10, section 32.4.1 (EFI_SIGNATURE_LIST, EFI_SIGNATURE_DATA).
 
 import hashlib
 import struct
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -52,6 +53,12 @@ class Entry:
 
     def __str__(self) -> str:
         return f"{_what(self)}, owner {self.owner}"
+
+    @property
+    def rank(self) -> int:
+        """What people must see first: a certificate lets somebody in, a hash one program."""
+        kinds: tuple[Container[str], ...] = ((X509,), KEYS, REVOKED_CERTIFICATES, HASHES)
+        return next(rank for rank, kind in enumerate(kinds) if self.type in kind)
 
 
 def matches(head: bytes) -> bool:
@@ -125,6 +132,32 @@ def subject(der: bytes, at: int = 0) -> str:
         return Certificate.read(x509.Certificate.load(der, strict=True)).subject
     except (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError):
         raise FormatError("entry is not an X.509 certificate in DER", at=at) from None
+
+
+def key_kind(der: bytes) -> str:
+    """Return of what kind the key in a certificate is: ``rsa``, ``ec`` or another, as X.509 names it."""
+    try:
+        return str(x509.Certificate.load(der, strict=True).public_key["algorithm"]["algorithm"].native)
+    except (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError):
+        raise FormatError("key in a certificate has no algorithm") from None
+
+
+def summary(entries: Sequence[Entry]) -> str:
+    """Say of entries that are not shown how many there are of each kind, and which: by a hash over all of them."""
+    counts = Counter(_kind(entry.type) for entry in entries)
+    state = hashlib.sha256()
+    for entry in entries:
+        state.update(uefi.guid(entry.type) + uefi.guid(entry.owner) + entry.data)
+    kinds = ", ".join(f"{count} {kind}" for kind, count in counts.items())
+    return f"{len(entries)} more ({kinds}), SHA-256 of their types, owners and contents {state.hexdigest()}"
+
+
+def _kind(kind: str) -> str:
+    if kind == X509:
+        return "certificates"
+    if kind in REVOKED_CERTIFICATES:
+        return f"certificates by {REVOKED_CERTIFICATES[kind][0]}"
+    return (HASHES | KEYS)[kind][0]
 
 
 def _what(entry: Entry) -> str:

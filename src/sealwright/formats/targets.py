@@ -12,24 +12,28 @@ OPENSSL_3_0 = TargetProfile(
     description="`openssl cms -verify` of Debian 12.",
     formats=frozenset({"raw", "intel-hex", "s-record", "uf2", "dfu", "dfuse"}),
     algorithms=CLASSICAL - {Algorithm.ED25519},  # it says "invalid digest"
+    limits={"outputs": "cms"},
 )
 OPENSSL_3_5 = TargetProfile(
     name="openssl-3.5",
     description="`openssl cms -verify` of Debian 13: ML-DSA and SLH-DSA too.",
     formats=frozenset({"raw"}),
     algorithms=frozenset(a for a in Algorithm if a.family is not Family.HSS_LMS),
+    limits={"outputs": "cms"},
 )
 PYHSSLMS_2_0 = TargetProfile(
     name="pyhsslms-2.0",
     description="pyhsslms over the signed attributes of the CMS, or over the Sig_structure of the COSE: HSS/LMS alone.",
     formats=frozenset({"raw"}),
     algorithms=frozenset({Algorithm.HSS_LMS}),
+    limits={"outputs": "cms cose"},
 )
 GNUTLS_3_7 = TargetProfile(
     name="gnutls-3.7",
     description="`certtool --p7-verify` of Debian 12.",
     formats=frozenset({"raw"}),
     algorithms=CLASSICAL - {Algorithm.RSA_PSS_SHA384, Algorithm.RSA_PSS_SHA512},
+    limits={"outputs": "cms"},
 )
 UEFI_ALGORITHMS = frozenset({Algorithm.RSA_PKCS1_SHA256})
 UEFI_KEY_SIZES = frozenset({2048, 3072, 4096})
@@ -39,6 +43,7 @@ OVMF = TargetProfile(
     formats=frozenset({"uefi-pe", "uefi-variable"}),
     algorithms=UEFI_ALGORITHMS,
     key_sizes_bits=UEFI_KEY_SIZES,
+    limits={"certificate_keys": "rsa"},  # it says "Invalid Parameter" to variables with others
 )
 SBVERIFY_0_9 = TargetProfile(
     name="sbverify-0.9",

@@ -24,6 +24,7 @@ from sealwright.formats.interface import Inspection, SigningKey, Slot, TargetPro
 name = "uefi-variable"
 MAX_IMAGE_BYTES = signature_lists.MAX_BYTES + uefi.MAX_CERTIFICATE_BYTES + 64
 MAX_LISTED = 64
+CERTIFICATE_KEYS = "certificate_keys"  # limit of a target profile: of what kind the keys in certificates may be
 GLOBAL = "8be4df61-93ca-11d2-aa0d-00e098032b8c"
 IMAGE_SECURITY = "d719b2cb-3d3a-4596-a3bc-dad00e67656f"
 # NON_VOLATILE, BOOTSERVICE_ACCESS, RUNTIME_ACCESS, TIME_BASED_AUTHENTICATED_WRITE_ACCESS
@@ -126,7 +127,9 @@ def prepare(
     target.check(name, key)
     data = _read(image)
     _check_unsigned(data)
-    _check_contents(chosen, signature_lists.read(data))
+    entries = signature_lists.read(data)
+    _check_contents(chosen, entries)
+    _check_certificates(entries, target)
     time = uefi.time(chosen.timestamp)
     message = Message((_head(chosen.variable, append=chosen.append) + time, Range(0, len(data))))
     return Prepared(
@@ -211,13 +214,30 @@ def _check_contents(chosen: Options, entries: Sequence[signature_lists.Entry]) -
         raise _cannot(f"{chosen.variable} takes no revoked certificates, only dbx does")
 
 
+def _check_certificates(entries: Sequence[signature_lists.Entry], target: TargetProfile) -> None:
+    """Refuse certificates around keys that the target's firmware takes in no variable."""
+    accepted = target.limits.get(CERTIFICATE_KEYS)
+    for number, entry in enumerate(entries, 1):
+        if accepted is None or entry.type != signature_lists.X509:
+            continue
+        kind = signature_lists.key_kind(entry.data)
+        if kind not in accepted.split():
+            raise FormatError(
+                f"target {target.name} takes no certificate of a key of kind {kind}: entry {number}",
+                code=Code.TARGET_CANNOT_VERIFY,
+                hint=f"it accepts: {accepted}",
+            )
+
+
 def _cannot(message: str) -> FormatError:
     return FormatError(message, code=Code.TARGET_CANNOT_VERIFY)
 
 
 def _facts(entries: Sequence[signature_lists.Entry]) -> dict[str, str]:
+    """Name the entries, by their numbers; where there are too many, certificates and keys go before hashes."""
+    order = sorted(enumerate(entries, 1), key=lambda numbered: numbered[1].rank)
     facts = {"Entries": str(len(entries))}
-    facts |= {f"Entry {n}": str(entry) for n, entry in enumerate(entries[:MAX_LISTED], 1)}
-    if len(entries) > MAX_LISTED:
-        facts["And"] = f"{len(entries) - MAX_LISTED} more"
+    facts |= {f"Entry {number}": str(entry) for number, entry in order[:MAX_LISTED]}
+    if len(order) > MAX_LISTED:
+        facts["And"] = signature_lists.summary([entry for _, entry in order[MAX_LISTED:]])
     return facts
