@@ -9,10 +9,11 @@ from tests.formats import memory_files
 from tests.formats.throwaway import Signer, signer
 from tests.verifiers import ssh_keygen
 
-from sealwright.core.errors import Code, VerificationError
+from sealwright.core.errors import Code, FormatError, VerificationError
 from sealwright.core.images import MemorySource
 from sealwright.core.keys import Algorithm
 from sealwright.formats import ihex, raw, raw_ssh, targets
+from sealwright.formats.interface import TargetProfile
 
 HEX = (memory_files.hex_record(0, 0, b"firmware") + "\n" + memory_files.hex_record(1, 0) + "\n").encode()
 DATA = b"document that somebody voted on"
@@ -28,6 +29,32 @@ def test_a_signature_over_the_contents_of_a_hex_file_is_none_of_a_raw_file_that_
         raw.verify(stream, MAKER.trust, {".p7s": sidecar.content})
     assert e.value.code is Code.IMAGE_MISMATCH
     assert "expected no description" in str(e.value)
+
+
+ED25519, ML_DSA = Algorithm.ED25519, Algorithm.ML_DSA_65
+
+
+@pytest.mark.parametrize(
+    ("target", "algorithm", "outputs"),
+    [
+        (targets.OPENSSL_3_0, Algorithm.ECDSA_P256_SHA256, "cms"),
+        (targets.GNUTLS_3_7, ED25519, "cms"),
+        (targets.OPENSSL_3_5, ML_DSA, "cms"),
+        (targets.ANY, ED25519, "cms, cose, sshsig, minisign"),
+    ],
+)
+def test_an_output_that_the_target_does_not_read_is_refused_before_anybody_approves(
+    target: TargetProfile, algorithm: Algorithm, outputs: str
+) -> None:
+    key = signer(algorithm).signing_key()
+    for output in ("cms", "cose", "sshsig", "minisign"):
+        options = {"output": output} | ({} if output == "sshsig" else {"signing_time": 1_790_000_000})
+        if output in outputs.split(", "):
+            assert raw.prepare(MemorySource(DATA), [key], options, target).slots
+            continue
+        with pytest.raises(FormatError, match=f"target {target.name} cannot read output {output}") as e:
+            raw.prepare(MemorySource(DATA), [key], options, target)
+        assert (e.value.code, e.value.hint) == (Code.TARGET_CANNOT_VERIFY, f"it accepts: {outputs}")
 
 
 def ssh_signature(namespace: str, who: Signer = PERSON) -> bytes:

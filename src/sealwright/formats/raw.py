@@ -30,6 +30,7 @@ from sealwright.formats.raw_outputs import SUFFIXES, Digest, Draft, Output, chec
 
 name = "raw"
 SUFFIX = ".p7s"
+OUTPUTS = "outputs"  # limit of a target profile: what it reads beside a raw file
 _CHECKS = {
     Output.CMS: raw_cms.check,
     Output.COSE: raw_cose.check,
@@ -104,6 +105,7 @@ def prepare(
     for key in keys:
         key.public_key.check_algorithm(key.algorithm)
         target.check(name, key)
+    _check_output(chosen.output or Output.CMS, target)
     check_together(keys)
     if image.size == 0:
         raise FormatError("image is empty", at=0)
@@ -150,6 +152,16 @@ def _normal(chosen: Options) -> Options:
         cose_numbers=None if chosen.cose_numbers is Numbers.FULLY_SPECIFIED else chosen.cose_numbers,
         namespace=None if chosen.namespace == raw_ssh.DEFAULT_NAMESPACE else chosen.namespace,
     )
+
+
+def _check_output(output: Output, target: TargetProfile) -> None:
+    accepted = target.limits.get(OUTPUTS)
+    if accepted is not None and output not in accepted.split():
+        raise FormatError(
+            f"target {target.name} cannot read output {output}",
+            code=Code.TARGET_CANNOT_VERIFY,
+            hint=f"it accepts: {', '.join(accepted.split())}",
+        )
 
 
 def _draft(key: SigningKey, chosen: Options, digest: Digest) -> Draft:
