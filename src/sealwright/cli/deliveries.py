@@ -58,6 +58,7 @@ def show_delivered(delivered: Sequence[Delivered], trust: Path) -> None:
             ("signed by key", ", ".join(keys)),
             ("log", f"entry {done.verified.outcome_index} of {done.verified.checkpoint_size}"),
         ]
+        rows += [("note", text) for text in done.notes]
         show_table(rows)
     note("all of it was verified before it was written; anybody can again, offline:")
     for done in delivered:
@@ -71,6 +72,7 @@ def delivered_json(delivered: Sequence[Delivered], trust: Path) -> list[dict[str
             "image": str(done.image),
             "evidence": str(done.evidence),
             "sidecars": [str(path) for path in done.sidecars],
+            "notes": list(done.notes),
             "outcome_index": done.verified.outcome_index,
             "verify": verify_command(done, trust),
         }

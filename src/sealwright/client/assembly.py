@@ -13,6 +13,7 @@ from sealwright.client.compose import PreparedArtifact
 from sealwright.client.files import FileSource, sidecar_path
 from sealwright.client.images import digests
 from sealwright.client.outputs import Outputs
+from sealwright.client.portions import left_over
 from sealwright.client.recompute import check_same, rebuild
 from sealwright.core import records
 from sealwright.core.errors import Code, RefusedError, VerificationError
@@ -20,7 +21,7 @@ from sealwright.core.images import ByteSource, DigestedSource
 from sealwright.core.keys import PublicKey
 from sealwright.evidence.bundle import EVIDENCE_SUFFIX, MAX_EVIDENCE_BYTES, Dossier, Evidence, TrustFile
 from sealwright.evidence.verify import VerifiedEvidence, verify_evidence
-from sealwright.formats.interface import Format, Trust
+from sealwright.formats.interface import Format, SignsPortions, Trust
 from sealwright.policy.documents import KeyProfile, Request
 from sealwright.policy.sections import parse_section
 
@@ -34,6 +35,8 @@ class Delivered:
     evidence: Path
     sidecars: tuple[Path, ...]
     verified: VerifiedEvidence
+    notes: tuple[str, ...] = ()
+    """What its holder must know: parts that other requests sign."""
 
 
 def assemble(
@@ -114,8 +117,9 @@ def deliver(
         with FileSource(written) as signed:
             contents = {s.suffix: part.read_bytes() for s, part in zip(evidence.patch.sidecars, parts, strict=True)}
             verified = verify_written(evidence_part.read_bytes(), signed, contents, trust, formats)
+            notes = left_over(verified, signed, formats)
         outputs.publish()
-    return Delivered(image=output, evidence=evidence_path, sidecars=sidecars, verified=verified)
+    return Delivered(image=output, evidence=evidence_path, sidecars=sidecars, verified=verified, notes=notes)
 
 
 def verify_written(
@@ -145,13 +149,20 @@ def verify_written(
 def _verify_format(
     evidence: Evidence, image: ByteSource, sidecars: Mapping[str, bytes], formats: Mapping[str, Format]
 ) -> None:
-    """Verify the image by its format, standing on the keys alone that the artifact's slots name."""
+    """Verify the image by its format, standing on the keys alone that the artifact's slots name.
+
+    Of an image that is signed in portions, that of this request: others may still be missing.
+    """
     request = records.parse(Request, evidence.request.document)
     profiles = key_profiles(evidence)
     artifact = next(a for a in request.artifacts if a.name == evidence.artifact)
     keys = {s.key_profile: profiles[s.key_profile] for s in request.slots if s.artifact == artifact.name}
     trust = Trust(keys=tuple(PublicKey(profile.public_key) for profile in keys.values()))
-    formats[artifact.image_format].verify(image, trust, sidecars)
+    module = formats[artifact.image_format]
+    if isinstance(module, SignsPortions):
+        module.verify_portion(image, trust, artifact.options)
+    else:
+        module.verify(image, trust, sidecars)
 
 
 def _signatures_of(name: str, request: Request, dossier: Dossier) -> tuple[bytes, ...]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from sealwright.client.files import FileSource, read_small, sidecar_path
 from sealwright.client.images import digests
+from sealwright.client.portions import left_over
 from sealwright.core import records
 from sealwright.core.canonical import MAX_DOCUMENT_BYTES
 from sealwright.core.errors import Code, ConfigurationError, FormatError, VerificationError
@@ -91,6 +92,7 @@ def verify_file(
         restrictions = history.restrictions if history else None
         verified = verify_evidence(record, source, trust, formats, restrictions=restrictions, digests=digests)
         notes = _missing_members(verified) + _check_sidecars(image, record.patch, verified)
+        notes += left_over(verified, source, formats)
         device = _device(source, verified, control_dtb) if control_dtb else None
     if history:
         notes += history.notes(record, verified.approved)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from sealwright.client.assembly import Delivered, default_output, verify_written
 from sealwright.client.files import FileSource, read_small, sidecar_path
+from sealwright.client.portions import left_over
 from sealwright.core import records
 from sealwright.core.errors import SealwrightError
 from sealwright.evidence.bundle import EVIDENCE_SUFFIX, MAX_EVIDENCE_BYTES, Evidence, TrustFile
@@ -36,6 +37,9 @@ def delivered_before(
         }
         with FileSource(output) as signed:
             verified = verify_written(data, signed, contents, trust, formats)
+            notes = left_over(verified, signed, formats)
     except SealwrightError:
         return None
-    return Delivered(image=output, evidence=evidence_path, sidecars=tuple(beside.values()), verified=verified)
+    return Delivered(
+        image=output, evidence=evidence_path, sidecars=tuple(beside.values()), verified=verified, notes=notes
+    )

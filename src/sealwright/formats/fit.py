@@ -11,10 +11,11 @@ from sealwright.formats import fdt
 from sealwright.formats.fit_contents import FORMAT_NAME
 from sealwright.formats.fit_inspection import inspect
 from sealwright.formats.fit_places import Options
+from sealwright.formats.fit_portions import left_over, verify_portion
 from sealwright.formats.fit_signing import prepare
 from sealwright.formats.fit_verification import verify
 
-__all__ = ["Options", "inspect", "matches", "name", "prepare", "verify"]
+__all__ = ["Options", "inspect", "left_over", "matches", "name", "prepare", "verify", "verify_portion"]
 
 name = FORMAT_NAME
 

@@ -138,6 +138,17 @@ class HasContent(Protocol):
         """Yield the bytes that a signature with these options covers; ``signing_time`` may be left out."""
 
 
+@runtime_checkable
+class SignsPortions(Protocol):
+    """A format of whose image one request may sign a part and others the rest; a plain module satisfies it."""
+
+    def verify_portion(self, image: ByteSource, trust: Trust, options: Mapping[str, Any]) -> Verified:
+        """Verify what a request with these frozen options signed; the rest need not be signed yet."""
+
+    def left_over(self, image: ByteSource, options: Mapping[str, Any]) -> tuple[str, ...]:
+        """Say, a line each, what of a signed image a request with these options left to others; nothing is verified."""
+
+
 class Format(Protocol):
     """A firmware format; a plain module satisfies it."""
 
