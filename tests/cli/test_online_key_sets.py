@@ -103,6 +103,7 @@ def test_a_set_that_asks_for_any_accepts_a_half_and_names_what_is_missing(termin
     said = terminal.good("dan", "verify", image, *trust)
     assert "hybrid, any of 2 must sign" in said.out
     assert "two.bin.mldsa.p7s is not beside the image" in said.err
+    assert f"found {CLASSICAL}; not found {QUANTUM}" in said.out
     evidence = image.with_name("two.bin.sealwright")
     stripped = json.loads(evidence.read_text())
     stripped["signatures"] = stripped["signatures"][:1]
@@ -111,6 +112,30 @@ def test_a_set_that_asks_for_any_accepts_a_half_and_names_what_is_missing(termin
     said = terminal.good("dan", "verify", image, *trust)
     assert f"found {CLASSICAL}; not found {QUANTUM}" in said.out
     assert f"the signature of {QUANTUM} was not found" in said.err
+
+
+@pytest.mark.slow
+def test_a_set_that_asks_for_any_refuses_an_image_whose_signature_files_are_all_junk(terminal, live, tmp_path):
+    trust = ("--trust", live.configuration.trust_file)
+    with_set(terminal, live, "any")
+    image = signed(terminal, tmp_path, "junk.bin")
+    classical, quantum = image.with_name("junk.bin.p7s"), image.with_name("junk.bin.mldsa.p7s")
+    kept = quantum.read_bytes()
+    quantum.write_bytes(b"junk")
+    said = terminal.good("dan", "verify", image, *trust)
+    assert f"found {CLASSICAL}; not found {QUANTUM}" in said.out
+    assert "junk.bin.mldsa.p7s is not the file that the evidence proves; do not use it" in said.err
+    said = terminal.good("dan", "verify", image, *trust, "--json")
+    assert said.json["key_sets"][0]["found"] == [CLASSICAL]
+    classical.write_bytes(b"junk")
+    for beside in ("both junk", "one junk, one missing", "none"):
+        said = terminal.run("dan", "verify", image, *trust)
+        assert said.code == DIFFERENT, beside
+        assert "no signature file beside the image is one that the evidence proves" in said.err
+        (classical if classical.exists() else quantum).unlink(missing_ok=True)
+    quantum.write_bytes(kept)
+    said = terminal.good("dan", "verify", image, *trust)
+    assert f"found {QUANTUM}; not found {CLASSICAL}" in said.out
 
 
 @pytest.mark.slow

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -12,11 +12,11 @@ from sealwright.client.portions import left_over
 from sealwright.core import records
 from sealwright.core.canonical import MAX_DOCUMENT_BYTES
 from sealwright.core.errors import Code, ConfigurationError, FormatError, VerificationError
-from sealwright.core.patches import Patch
+from sealwright.core.patches import Patch, Sidecar
 from sealwright.evidence.bundle import EVIDENCE_SUFFIX, MAX_EVIDENCE_BYTES, Evidence, TrustFile
 from sealwright.evidence.verify import VerifiedEvidence, verify_evidence
 from sealwright.formats.interface import Format, HasContent
-from sealwright.formats.raw_outputs import SUFFIXES
+from sealwright.formats.raw_outputs import SUFFIXES, Output, suffix_of
 from sealwright.policy.documents import KeySetRule
 
 if TYPE_CHECKING:
@@ -91,7 +91,8 @@ def verify_file(
         history = _history(record, trust, log) if log else None
         restrictions = history.restrictions if history else None
         verified = verify_evidence(record, source, trust, formats, restrictions=restrictions, digests=digests)
-        notes = _missing_members(verified) + _check_sidecars(image, record.patch, verified)
+        verified, notes = _check_sidecars(image, record.patch, verified)
+        notes = _missing_members(verified) + notes
         notes += left_over(verified, source, formats)
         device = _device(source, verified, control_dtb) if control_dtb else None
     if history:
@@ -149,12 +150,14 @@ def _missing_members(verified: VerifiedEvidence) -> tuple[str, ...]:
     )
 
 
-def _check_sidecars(image: Path, patch: Patch, verified: VerifiedEvidence) -> tuple[str, ...]:
-    """A sidecar beside the image must be the one of the evidence; a missing one is only said.
+def _check_sidecars(image: Path, patch: Patch, verified: VerifiedEvidence) -> tuple[VerifiedEvidence, tuple[str, ...]]:
+    """A sidecar beside the image must be the one of the evidence; return what is left of the verification, and notes.
 
-    With a key set of the rule ``all`` none may be missing; with ``any``, one that was exchanged is only said too.
+    Without a key set a missing one is only said.  With one of the rule ``all`` none may be missing; with ``any``, one
+    member's must be there and right, and a member whose file is missing or another one does not count as found.
     """
-    rules, notes = {key_set.rule for key_set in verified.key_sets}, []
+    rules, notes, good = {key_set.rule for key_set in verified.key_sets}, list[str](), list[Sidecar]()
+    proven = [sidecar for sidecar in patch.sidecars if sidecar not in verified.unproven]
     for sidecar in patch.sidecars:
         path = sidecar_path(image, sidecar.suffix)
         if sidecar in verified.unproven:
@@ -172,15 +175,40 @@ def _check_sidecars(image: Path, patch: Patch, verified: VerifiedEvidence) -> tu
             continue
         with FileSource(path, follow_links=False) as file:
             is_same = file.size == len(sidecar.content) and file.read(0, file.size) == sidecar.content
-            if not is_same and rules and KeySetRule.ALL not in rules:
-                notes.append(f"{path.name} is not the file that the evidence proves; do not use it")
-            elif not is_same:
-                raise VerificationError(
-                    f"{path} is not the file that the evidence proves",
-                    code=Code.EVIDENCE_MISMATCH,
-                    hint="it was exchanged: get it again from where the image came",
-                )
-    return tuple(notes)
+        if is_same:
+            good.append(sidecar)
+        elif rules and KeySetRule.ALL not in rules:
+            notes.append(f"{path.name} is not the file that the evidence proves; do not use it")
+        else:
+            raise VerificationError(
+                f"{path} is not the file that the evidence proves",
+                code=Code.EVIDENCE_MISMATCH,
+                hint="it was exchanged: get it again from where the image came",
+            )
+    return (_with_files(verified, proven, good) if rules else verified), tuple(notes)
+
+
+def _with_files(verified: VerifiedEvidence, proven: list[Sidecar], good: list[Sidecar]) -> VerifiedEvidence:
+    """Leave the members found whose signature is in the image, or in a file beside it that is the right one."""
+    absent = {sidecar.suffix for sidecar in proven} - {sidecar.suffix for sidecar in good}
+    gone = [
+        profile
+        for profile in dict.fromkeys(verified.signing_keys)
+        if any(suffix_of(output, profile.algorithm) in absent for output in Output)
+    ]
+    for key_set in verified.key_sets:
+        if {profile.id for profile in (*gone, *verified.missing_keys)}.issuperset(key_set.members):
+            raise VerificationError(
+                f"no signature file beside the image is one that the evidence proves, and key set {key_set.id} asks "
+                "for that of one member",
+                code=Code.EVIDENCE_MISMATCH,
+                hint="the evidence holds copies; get the files again from where the image came",
+            )
+    return replace(
+        verified,
+        signing_keys=tuple(profile for profile in verified.signing_keys if profile not in gone),
+        missing_keys=(*verified.missing_keys, *gone),
+    )
 
 
 def _load(record: type[Record], path: Path, *, what: str, max_bytes: int, follow_links: bool = True) -> Record:
