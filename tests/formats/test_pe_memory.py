@@ -139,6 +139,18 @@ def test_a_section_that_the_stub_would_take_for_another_is_said_and_nothing_is_m
     facts = pe.inspect(MemorySource(forged)).facts
     assert facts["Unified kernel image"].startswith("not read: section ")
     assert not [label for label in facts if label.startswith("PCR 11")]
+    assert sign(other)
+    with pytest.raises(FormatError, match=message):
+        sign(forged)
+
+
+def test_a_newer_stub_may_have_such_sections_and_people_are_told() -> None:
+    """It compares whole names, and images of several profiles repeat sections."""
+    for name in (b".dtbauto", b".cmdline"):
+        forged = ukis.with_section(ukis.build(SMALL), name, b"other")
+        newer = forged.replace(b"systemd-stub 252.", b"systemd-stub 257.")
+        assert pe.verify(MemorySource(sign(newer)), signer(RSA).trust, {})
+        assert pe.inspect(MemorySource(newer)).facts["Unified kernel image"].startswith("not read: section ")
 
 
 def test_a_kernel_under_a_longer_name_alone_is_not_passed_over() -> None:

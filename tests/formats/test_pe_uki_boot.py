@@ -45,7 +45,7 @@ def test_ovmf_refuses_to_boot_a_kernel_image_that_is_stripped_or_flipped(store: 
     assert ovmf.boot(flipped(signed, at), store).is_refused
 
 
-def test_what_ovmf_and_the_stub_make_of_hidden_sections_is_refused_or_said_by_us(store: Path, tmp_path: Path) -> None:
+def test_what_ovmf_and_the_stub_make_of_hidden_sections_is_refused_and_said_by_us(store: Path, tmp_path: Path) -> None:
     """OVMF loads one section over another, and the stub takes ``.initrd2`` for its initrd: sbsign signs both."""
     evil = b"console=ttyS0 panic=-1 evil=1"
     data = ukis.build({**ukis.real_parts(), ".cmdline": ukis.CMDLINE.ljust(len(evil), b"\0")})
@@ -58,5 +58,7 @@ def test_what_ovmf_and_the_stub_make_of_hidden_sections_is_refused_or_said_by_us
     assert f"SEALWRIGHT-EVIL!! cmdline: {evil.decode()}" in boot.console
     with pytest.raises(FormatError, match=r"section \.rodata is loaded to .* over section \.cmdline"):
         sign(both.read_bytes(), MAKER)
+    with pytest.raises(FormatError, match=r"section \.initrd2 would be taken for \.initrd"):
+        sign(longer, MAKER)
     said = pe.inspect(MemorySource(longer)).facts["Unified kernel image"]
     assert said.startswith("not read: section .initrd2 would be taken for .initrd")

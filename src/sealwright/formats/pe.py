@@ -120,6 +120,7 @@ def prepare(
     for key in cms.distinct_keys(keys, name):
         _check_key(key, target)
     layout = pe_layout.read(image)
+    uki.check_names(image, layout)
     _check_existing(_signatures(image, layout), chosen.existing)
     _check_count(len(_signatures(image, layout)) + len(keys), target)
     _check_room(layout, len(keys))
