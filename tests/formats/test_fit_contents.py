@@ -46,9 +46,16 @@ def test_an_address_of_more_cells_is_refused_since_uboot_takes_the_last_two(tmp_
         sign(image)
 
 
-def test_dumpimage_shows_the_last_cells_of_an_address_that_we_refuse(tmp_path: Path) -> None:
-    image = with_addresses(tmp_path, f"0 {LOAD:#x} 0 {OTHER_LOAD:#x}")
-    assert f"Load Address: {OTHER_LOAD:#x}" in uboot.dumpimage(image, tmp_path)
+def test_uboot_boots_two_cells_and_goes_where_the_last_two_of_four_say(tmp_path: Path) -> None:
+    signed = sign(with_addresses(tmp_path, f"0 {LOAD:#x}"))
+    boot = uboot.boot(signed, anchor())
+    assert boot.kernel_ran
+    assert f"Load Address: {LOAD:#x}" in boot.console
+    four = with_addresses(tmp_path, f"0 {LOAD:#x} 0 {OTHER_LOAD:#x}")
+    boot = uboot.boot(four, uboot.control_dtb())  # without a required key it boots anything
+    assert boot.kernel_ran
+    assert f"Load Address: {OTHER_LOAD:#x}" in boot.console
+    assert f"Load Address: {OTHER_LOAD:#x}" in uboot.dumpimage(four, tmp_path)
 
 
 def test_what_mkimage_makes_without_a_source_is_read_and_its_crc32_refused(tmp_path: Path) -> None:
