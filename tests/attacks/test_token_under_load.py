@@ -15,8 +15,8 @@ from sealwright.client.standing import fetch, needed
 from sealwright.core.keys import Algorithm, PublicKey
 from sealwright.policy import documents as d
 from sealwright.service.messages import Result
+from sealwright.wiring import canaries, partitions
 from sealwright.wiring import configuration as settings
-from sealwright.wiring import partitions
 
 AT_ONCE = 3
 TIMEOUT_SECONDS = 3
@@ -126,6 +126,21 @@ def test_a_token_in_trouble_under_load_loses_no_request_and_signs_none_wrong(
         back = load.signed()
         wait_for(lambda: load.signed() > back + 5)
     assert_all_signed(live, load.requests)
+
+
+@pytest.mark.slow
+def test_why_a_request_waits_for_its_keystore_is_said_to_who_asks_and_to_who_operates(
+    live: Live, shim: tuple[SoftHsm, Shim]
+) -> None:
+    shim[1].trouble("C_Sign", "CKR_DEVICE_REMOVED", times=10_000)
+    request, _ = live.submit(image=b"waits", environment="development")
+    said = "not signed, and tried again by itself: key router/development/1: keystore-unavailable"
+    wait_for(lambda: said in live.result(request).status.detail)
+    failing = "C_Sign answered CKR_DEVICE_REMOVED"
+    wait_for(lambda: any(failing in str(key.failure) for key in canaries.failing(live.configuration)))
+    assert f"request {request.id}: {said}" in (live.folder / "server.out").read_text()
+    shim[1].well()
+    assert_all_signed(live, [request])
 
 
 @pytest.mark.slow

@@ -96,6 +96,18 @@ def test_a_keystore_that_was_away_signs_as_soon_as_it_is_back(case):
     assert isinstance(case.sign(key), bytes)
 
 
+def test_a_keystore_that_goes_away_between_canaries_is_told_at_once(case):
+    (key,) = case.keys
+    assert isinstance(case.sign(key), bytes)
+    case.token.away = True
+    with pytest.raises(UnavailableError):
+        case.sign(key)
+    case.token.away = False
+    case.canaries.sing(case.keys)
+    assert case.told[-1].keys[0].failure == "keystore-unavailable: gone"
+    assert isinstance(case.sign(key), bytes)
+
+
 def test_one_ill_key_does_not_stop_the_others():
     case = Case(Algorithm.ECDSA_P256_SHA256, Algorithm.ED25519)
     well, ill = case.keys

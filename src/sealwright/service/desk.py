@@ -170,7 +170,7 @@ class Desk:
         with self._mutex:
             self._taken.pop(live.checked.digest, None)
             if live.checked.digest in self._live:
-                live.detail, live.not_before = why, self._clock.now() + after_seconds
+                live.detail, live.trouble, live.not_before = why, why, self._clock.now() + after_seconds
                 live.epoch = -1  # whatever the signer disliked is looked for again before the next try
                 self._ready[live.checked.digest] = live
 
@@ -213,7 +213,7 @@ class Desk:
         digest = live.checked.digest
         try:
             check_ready(live)
-            state, live.detail = RequestState.SIGNING, ""
+            state, live.detail = RequestState.SIGNING, live.trouble
         except RefusedError as e:
             state, live.detail = RequestState.WAITING, f"{e.code}: {e.message}"
         with self._mutex:

@@ -42,6 +42,8 @@ class Live:
     """The newest valid approval of each person."""
     not_before: int = 0
     failures: int = 0
+    trouble: str = ""
+    """What went wrong when it was last tried; said for as long as it waits to be tried again."""
     is_made: bool = False
     """Whether its signatures are made, and wait in the signer for their outcome to be in the log."""
 

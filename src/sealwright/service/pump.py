@@ -9,9 +9,11 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from sealwright.core import records
 from sealwright.core.digests import document_digest
 from sealwright.core.envelopes import SignedDocument
 from sealwright.core.errors import Code, SealwrightError, UnavailableError
+from sealwright.policy.documents import Outcome
 from sealwright.policy.entries import Entry, GrantingEntry, IntentEntry, OutcomeEntry
 from sealwright.service.desk import Desk
 from sealwright.service.ledger import Ledger
@@ -210,10 +212,17 @@ class Pump:
             if released.refusal is not None:
                 self._refused(flight.live, Signed(intent_index=released.intent_index, refusal=released.refusal))
             elif not all(released.signatures) or len(released.signatures) != len(flight.live.profiles):
-                self._retry(flight.live, _slot_failure(flight))
+                self._failed(flight)
             else:
                 done.append((flight, released.signatures))
         return done
+
+    def _failed(self, flight: _Flight) -> None:
+        """A keystore did not sign: try again later, and tell whoever reads the server's output, once a request."""
+        error = _slot_failure(flight)
+        if not flight.live.failures:
+            log.warning("request %s: %s", flight.live.checked.request.id, error.message)
+        self._retry(flight.live, error)
 
     def _keep(
         self,
@@ -322,8 +331,14 @@ def _asked(flights: dict[int, _Flight], intent_index: int) -> _Flight:
 
 
 def _slot_failure(flight: _Flight) -> UnavailableError:
+    assert flight.outcome is not None  # noqa: S101 - it was released
+    slots = records.parse(Outcome, flight.outcome.document).slots
+    failed = {p.id: str(s.failure) for s, p in zip(slots, flight.live.profiles, strict=True) if s.failure is not None}
+    said = (
+        "; ".join(f"key {profile}: {failure}" for profile, failure in sorted(failed.items())) or "no keystore says why"
+    )
     return UnavailableError(
-        "a keystore did not sign; the outcome in the log says for which slot",
+        f"not signed, and tried again by itself: {said}",
         code=Code.KEYSTORE_UNAVAILABLE,
-        hint=f"see `sealwright log show {flight.outcome_index}`",
+        hint=f"`sealwright doctor` on the signer's machine says more; see entry {flight.outcome_index} of the log",
     )

@@ -12,7 +12,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal, NamedTuple
 
-from sealwright.core.errors import Code, RefusedError, SealwrightError, UnavailableError, VerificationError
+from sealwright.core.errors import (
+    Code,
+    ConfigurationError,
+    RefusedError,
+    SealwrightError,
+    UnavailableError,
+    VerificationError,
+)
 from sealwright.core.keys import Algorithm, PublicKey
 from sealwright.core.records import Bounds, Digest, Id, Text, Time
 from sealwright.signer.ports import Clock, Partition, SigningTask
@@ -114,6 +121,13 @@ class Canaries(Mapping[str, Partition]):
     def try_key(self, key: ActiveKey) -> SealwrightError | None:
         """Have a key sign its canary now, remember how that went, and return what went wrong."""
         error = self._failure(key)
+        self.note(key, error)
+        return error
+
+    def note(self, key: ActiveKey, error: SealwrightError | None) -> None:
+        """Remember how a key that has a canary is now: also what went wrong when it was to sign something else."""
+        if key.algorithm.is_stateful:
+            return
         made = Condition(
             partition=key.partition,
             key=key.public_key.fingerprint,
@@ -126,7 +140,6 @@ class Canaries(Mapping[str, Partition]):
             self._errors.pop(key, None)
             if error is not None:
                 self._errors[key] = error
-        return error
 
     def _failure(self, key: ActiveKey) -> SealwrightError | None:
         task = task_of(key)
@@ -168,8 +181,24 @@ class _Guarded:
             except SealwrightError as e:
                 ill[key.public_key, key.algorithm] = e
         well = [task for task in tasks if (task.public_key, task.algorithm) not in ill]
-        made = iter(self._partition.sign(well) if well else ())
-        return (ill.get((t.public_key, t.algorithm)) or next(made) for t in tasks)
+        try:
+            made = iter(self._partition.sign(well) if well else ())
+        except SealwrightError as e:
+            for task in well:
+                self._canaries.note(ActiveKey(self._name, task.public_key, task.algorithm), e)
+            raise
+        return (ill.get((t.public_key, t.algorithm)) or self._noted(t, made) for t in tasks)
+
+    def _noted(self, task: SigningTask, made: Iterator[bytes | SealwrightError]) -> bytes | SealwrightError:
+        key = ActiveKey(self._name, task.public_key, task.algorithm)
+        try:
+            result = next(made)
+        except SealwrightError as e:
+            self._canaries.note(key, e)
+            raise
+        if isinstance(result, UnavailableError | ConfigurationError):
+            self._canaries.note(key, result)
+        return result
 
     def counters(self) -> Mapping[str, tuple[int, int]]:
         """Ask the partition."""
