@@ -19,7 +19,7 @@ from pathlib import Path
 import httpx
 from cryptography import x509
 
-from sealwright.core.errors import SealwrightError
+from sealwright.core.errors import Code, SealwrightError
 from sealwright.policy.documents import DAY_SECONDS, MAX_CLOCK_SKEW_SECONDS
 from sealwright.signer.canary import INTERVAL_SECONDS
 from sealwright.signer.heads import peek
@@ -167,6 +167,15 @@ def check_processes(configuration: Configuration) -> Iterator[Finding]:
         )
 
 
+def _about_failure(failure: str) -> str:
+    """Return what to do about a canary that failed, by the code that its failure begins with."""
+    if failure.startswith(f"{Code.CREDENTIAL}:"):
+        return "correct where its PIN or passphrase comes from, then restart the signer: none is tried twice"
+    if failure.startswith(f"{Code.SIGNATURE_MISMATCH}:"):
+        return "it signs wrongly: take the token out of use; the signer refuses the key until its canary is right"
+    return "see to its keystore; the signer tries it again by itself"
+
+
 def check_canaries(configuration: Configuration) -> Iterator[Finding]:
     """Each key signs a canary again and again while the signer runs."""
     if not peek(configuration.signer_head)[1]:
@@ -180,7 +189,7 @@ def check_canaries(configuration: Configuration) -> Iterator[Finding]:
             yield problem(
                 "canaries",
                 f"key {one.key[:16]} in partition {one.partition} is refused: {one.failure}",
-                "see to its keystore; the signer tries it again by itself, and stop using a token that signs wrongly",
+                _about_failure(one.failure),
             )
     if int(time.time()) - conditions.time > 2 * INTERVAL_SECONDS:
         yield warning("canaries", "none was looked at for twenty minutes", "restart the signer")
@@ -215,19 +224,29 @@ def _port_taken(configuration: Configuration) -> Iterator[Finding]:
 
 def _server_health(configuration: Configuration) -> tuple[bool, str]:
     try:
-        answer = httpx.get(f"{configuration.url}/health", timeout=5, trust_env=False)
+        answer = httpx.get(f"{configuration.url}/health", timeout=5, trust_env=False, verify=_own(configuration))
     except (httpx.HTTPError, OSError) as e:
         return False, str(e)
     return answer.status_code == 200, f"status {answer.status_code}"
 
 
+def _own(configuration: Configuration) -> ssl.SSLContext:
+    """Return what takes the certificate of the settings, whoever issued it and for whatever name."""
+    context = ssl.create_default_context(cafile=configuration.tls_certificate)
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    context.check_hostname = False  # it is reached by another one here
+    return context
+
+
 def check_address(configuration: Configuration) -> Iterator[Finding]:
     """What others can reach is encrypted, with a certificate that lasts."""
     if configuration.tls_certificate is None or configuration.tls_key is None:
-        if configuration.host not in ("127.0.0.1", "::1", "localhost"):
-            yield warning(
+        if configuration.is_tls_in_front:
+            yield note("network", f"whoever reaches {configuration.host} but by the proxy with TLS acts as any client")
+        elif configuration.is_exposed:
+            yield problem(
                 "network",
-                f"the server listens on {configuration.host} without TLS: who listens too can act as its clients",
+                f"the server does not start on {configuration.host} without TLS: who listens too could act as clients",
                 "set server.tls_certificate and server.tls_key, or listen on 127.0.0.1 behind a proxy with TLS",
             )
         return

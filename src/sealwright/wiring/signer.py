@@ -153,6 +153,7 @@ def run(folder: Path) -> None:
     configuration = settings.load(folder)
     partitions = Partitions(folder)
     canaries = Canaries(partitions, SystemClock(), lambda found: write_conditions(configuration, found))
+    canaries.sing(())  # what a signer before this one said of its keys counts no more
     engine = Engine(
         signer_id=configuration.signer_id,
         identity=read_ed25519(configuration.signer_identity, "signer.identity"),
