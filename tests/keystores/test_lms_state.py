@@ -5,9 +5,11 @@ import os
 import resource
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 
 import pytest
 from tests.conftest import PROJECT
@@ -115,11 +117,13 @@ def test_counting_never_begins_anew_and_a_key_without_counter_is_not_used(tmp_pa
     assert e.value.code is Code.CONFLICT
     assert state.take(KEY, 0, 9) == 1
     for call in (lambda: state.take("cd" * 32, 0, 9), lambda: state.next("cd" * 32)):
-        with pytest.raises(ConfigurationError, match="does not know key"):
+        with pytest.raises(ConfigurationError, match="does not know how far key cdcdcdcdcdcdcdcd is used up"):
             call()
     (tmp_path / "state.sqlite").unlink()
-    with pytest.raises(UnavailableError):
-        state.take(KEY, 0, 9)
+    for call in (lambda: state.take(KEY, 0, 9), lambda: state.next(KEY)):
+        with pytest.raises(ConfigurationError, match="does not know how far") as e:
+            call()
+        assert e.value.hint == "a stateful key without its counter is not used any more: rotate it"
     assert not (tmp_path / "state.sqlite").exists(), "a lost counter is not made anew by looking"
 
 
@@ -130,3 +134,18 @@ def test_the_file_is_private(tmp_path):
     finally:
         os.umask(old)
     assert (tmp_path / "state.sqlite").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("counter", [(1025, 1024), (1 << 62, 1 << 60)])
+def test_a_counter_beyond_its_end_is_as_good_as_lost(tmp_path, counter):
+    state = counters(tmp_path, capacity=1024)
+    with closing(sqlite3.connect(tmp_path / "state.sqlite")) as database:
+        database.execute("UPDATE counter SET next = ?, capacity = ?", counter)
+        database.commit()
+    with pytest.raises(ConfigurationError, match="does not know how far"):
+        state.next(KEY)
+    with pytest.raises(ConfigurationError, match="does not know how far"):
+        state.take(KEY, 0, 1024)
+    assert not (tmp_path / "absent").exists()
+    with pytest.raises(UnavailableError):
+        Counters(tmp_path / "absent" / "state.sqlite").next(KEY)  # the folder may come back

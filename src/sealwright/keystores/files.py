@@ -5,9 +5,10 @@ It protects a stolen folder, not a stolen process: there is no hardware here.  T
 
 import secrets
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
-from sealwright.core.errors import Code, RefusedError
+from sealwright.core.errors import Code, ConfigurationError, RefusedError
 from sealwright.core.keys import Algorithm, PublicKey
 from sealwright.keystores import private_keys
 from sealwright.keystores.certificates import self_signed
@@ -72,10 +73,14 @@ class FilesKeystore:
         return checked(algorithm, private_keys.signing(private, algorithm))
 
     def counters(self) -> Mapping[str, Counter]:
-        """Return how far each HSS/LMS key is used up."""
+        """Return how far each HSS/LMS key is used up whose counter is there."""
         self._read_new_keys()
-        stateful = [f for f, (_, private) in self._keys.items() if isinstance(private, HssLmsPrivateKey)]
-        return {fingerprint: self._counters.next(fingerprint) for fingerprint in stateful}
+        found = {}
+        for fingerprint, (_, private) in self._keys.items():
+            if isinstance(private, HssLmsPrivateKey):
+                with suppress(ConfigurationError):  # the other keys of the partition have theirs
+                    found[fingerprint] = self._counters.next(fingerprint)
+        return found
 
     def _numbered(self, fingerprint: str, key: HssLmsPrivateKey, block: Block | None, count: int) -> Sign:
         """Return what signs up to ``count`` messages, with numbers that are taken together at the first of them."""
@@ -176,6 +181,10 @@ class FilesCeremony:
         public = PublicKey(record.public_key)
         public.check_algorithm(algorithm)
         return CreatedKey(label=label, public_key=public, grade=Grade.SOFTWARE, certificates=record.certificates)
+
+    def read_back(self, fingerprint: str) -> Mapping[str, bool]:  # noqa: ARG002
+        """No token, no word of it."""
+        return {}
 
     def discard(self, label: str) -> None:
         """Refuse: a key file is whole, and whole keys are taken up."""

@@ -11,7 +11,7 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from sealwright.core.errors import Code, ConfigurationError, RefusedError, UnavailableError
+from sealwright.core.errors import Code, ConfigurationError, RefusedError, SealwrightError, UnavailableError
 from sealwright.keystores.numbers import Counter
 
 _TABLE = """CREATE TABLE IF NOT EXISTS counter (
@@ -43,15 +43,18 @@ class Counters:
         self._sync_folder()
 
     def next(self, key: str) -> Counter:
-        """Return the first number that was not taken, and how many the key has in its life."""
+        """Return the first number that was not taken, and how many the key has in its life.
+
+        ``ConfigurationError`` where that is lost or cannot be: such a key is not used any more.
+        """
         try:
             with closing(self._open()) as database:
                 found = database.execute("SELECT next, capacity FROM counter WHERE key = ?", (key,)).fetchone()
         except sqlite3.Error as e:
-            raise self._unavailable(e) from e
-        if found is None:
+            raise self._failure(key, e) from e
+        if found is None or not 0 <= found[0] <= found[1]:
             raise self._unknown(key)
-        return Counter(int(found[0]), int(found[1]))
+        return Counter(*found)
 
     def take(self, key: str, first: int, stop: int) -> int:
         """Return a number of ``first`` <= number < ``stop`` that nobody had or will have.  It is on disk by then."""
@@ -68,7 +71,7 @@ class Counters:
                     database.execute("UPDATE counter SET next = ? WHERE key = ?", (found.stop, key))
                 database.execute("COMMIT")
         except sqlite3.Error as e:
-            raise self._unavailable(e) from e
+            raise self._failure(key, e) from e
         if not found:
             taken, capacity = self.next(key)
             raise RefusedError(
@@ -91,9 +94,13 @@ class Counters:
         os.fsync(folder)
         os.close(folder)
 
+    def _failure(self, key: str, error: sqlite3.Error) -> SealwrightError:
+        is_lost = os.access(self._path.parent, os.X_OK) and not os.path.lexists(self._path)
+        return self._unknown(key) if is_lost else self._unavailable(error)
+
     def _unknown(self, key: str) -> ConfigurationError:
         return ConfigurationError(
-            f"{self._path.name} does not know key {key[:16]}",
+            f"{self._path.name} does not know how far key {key[:16]} is used up",
             setting="keystore",
             hint="a stateful key without its counter is not used any more: rotate it",
         )
