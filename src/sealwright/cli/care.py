@@ -77,6 +77,14 @@ def restore(
     show(f"restored into {made.folder}")
     if replacing is not None:
         show(f"{replacing} cannot go on: guard and signer memory were moved, secrets and keys copied from it")
+    if keys := backups.without_counters(made) if as_of else []:
+        show(f"stateful keys that sign no more: {', '.join(keys)}")
+        show(
+            "their counters were left out: the log may lack numbers that they used, and one used twice gives a key away"
+        )
+        show(
+            "make the next keys with `sealwright key create`, and put no old counters.sqlite back; for a trial, nothing"
+        )
     for path in missing:
         if path.endswith("/"):
             show(f"put back, folder 0700 and files 0600, the keys of that partition: {path}")

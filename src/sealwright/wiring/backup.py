@@ -18,7 +18,9 @@ from typing import Annotated, Literal
 from sealwright.core import records
 from sealwright.core.errors import Code, ConfigurationError, FormatError, RefusedError, VerificationError
 from sealwright.core.records import Bounds, Count, Digest, Time
+from sealwright.keystores.files import COUNTERS_FILE
 from sealwright.keystores.files_partition import PARTITION_FILE
+from sealwright.policy.sections import load_complete
 from sealwright.signer.heads import FileHeadStore, peek
 from sealwright.signer.ports import Head
 from sealwright.storage import documents_copy, log_guard
@@ -32,6 +34,7 @@ from sealwright.wiring.configuration import FILE_NAME, Configuration
 from sealwright.wiring.doctor_records import replay
 from sealwright.wiring.folders import building, check_new
 from sealwright.wiring.private_keys import read_note_signer
+from sealwright.wiring.stateful_counters import folder_of, is_lost, stateful_keys
 
 MANIFEST = "backup.json"
 MAX_MANIFEST_BYTES = 16 << 20
@@ -147,7 +150,7 @@ def restore(
 
     Refused unless it is known that the backup is the newest state: by the guard and signer memory of the installation
     it replaces, which are *moved*, so that the two can never both go on; or by a state of the log that an administrator
-    vouches for.
+    vouches for.  In the latter case the counters of stateful keys are left out (``docs/adr/0084``).
     """
     folder = folder.absolute()
     check_new(folder)
@@ -171,6 +174,18 @@ def restore(
             _make_durable(draft)
     made = settings.load(folder)
     return made, [*map(str, _missing_secrets(made)), *(f"{path}/" for path in _missing_keys(made))]
+
+
+def without_counters(made: Configuration) -> list[str]:
+    """Return the stateful keys in force whose key files are not here, or without the counters of the keys."""
+    with LogReader(made.log_database) as log:
+        state = replay(log, made, log.size).state
+    if state.policy is None or state.root is None:
+        return []
+    found = documents_copy.sections(made.documents_database, state.policy.digest)
+    sections = load_complete(state.policy.policy, found, state.root.root, made.instance)
+    places = [(key, folder_of(made, key)) for key in stateful_keys(sections, state.restrictions)]
+    return [key.id for key, folder in places if folder and (not folder.exists() or is_lost(made, key))]
 
 
 def _take_over(old: Configuration, folder: Path, undo: ExitStack) -> Callable[[], None]:
@@ -216,6 +231,9 @@ def _continue_old(made: Configuration, old: Configuration) -> None:
 
 def _continue_as_of(made: Configuration, size: int, root_hash: str) -> None:
     _check_continues(made, size, root_hash, "outside were seen")
+    # The log may lack blocks of numbers that were used since, and these counters are as old as it.
+    for path in made.keys.rglob(f"{COUNTERS_FILE}*"):
+        path.unlink()
     with LogReader(made.log_database) as log:
         log_guard.create(log_guard.path_of(made.guard, made.origin), log.checkpoint())
     FileHeadStore(made.signer_head).create(Head(size=size, root_hash=root_hash, time=int(time.time())))

@@ -42,9 +42,11 @@ from sealwright.wiring.doctor import (
     warning,
 )
 from sealwright.wiring.private_keys import public_ed25519, public_ml_dsa_44
+from sealwright.wiring.stateful_counters import is_lost
 
 BATCH = 4096
 LONG_BEFORE_SECONDS = 90 * DAY_SECONDS
+NEXT_KEY = "make the next key with `sealwright key create`: an old counter would let numbers sign twice"
 PUT_BACK = "put the right one back; no backup has it"
 RESTORE_HINT = "see docs/operate/backup.md: put the newest database back; an older one never continues"
 
@@ -205,17 +207,21 @@ def check_in_force(configuration: Configuration) -> Iterator[Finding]:
     for text in short_of_people(sections, Revocations.of(restrictions)):
         yield warning("policy", text, "`sealwright people add`, or `sealwright product change` asks for fewer")
     yield from check_keys(configuration, sections, restrictions)
-    yield from _numbers(sections, restrictions, state)
+    yield from _numbers(configuration, sections, restrictions, state)
 
 
-def _numbers(sections: Sections, restrictions: Restrictions, state: LogState) -> Iterator[Finding]:
+def _numbers(
+    configuration: Configuration, sections: Sections, restrictions: Restrictions, state: LogState
+) -> Iterator[Finding]:
     """How far stateful keys are used up, by the blocks that the log marks."""
     for profile in sections.all(KeyProfile):
         numbers = stateful.numbers_of(profile, lambda fingerprint: state.marks.get(fingerprint, 0))
         is_revoked = restrictions.find(RestrictionKind.REVOKE_KEY_PROFILE, profile.id) is not None
         if numbers is None or is_revoked or profile.state is not State.ACTIVE:
             continue
-        if numbers.is_few:
+        if is_lost(configuration, profile):
+            yield problem("keys", f"{profile.id}: its counter is lost, and without it nothing is signed", NEXT_KEY)
+        elif numbers.is_few:
             remedy = "make the next key with `sealwright key create` before this one is used up"
             yield warning("keys", f"{profile.id}: {numbers}", remedy)
         else:
