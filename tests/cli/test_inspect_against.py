@@ -8,6 +8,7 @@ from tests.formats.fits import Recipe, node_of, sign, with_other_kernel
 from tests.formats.flips import flipped
 
 from sealwright.cli.main import main
+from sealwright.client.comparison import Change
 
 
 def inspected(capsys: pytest.CaptureFixture[str], new: bytes, old: bytes, folder: Path) -> dict[str, tuple[str, str]]:
@@ -99,3 +100,21 @@ def test_an_option_that_nothing_asks_for_is_refused(
     (tmp_path / "new").write_bytes(signed)
     assert main(["inspect", str(tmp_path / "new"), "--option", "profile=flat"]) == 64
     assert "--option says what --content writes" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("label", "before", "after", "is_rollback"),
+    [
+        ("Security counter", "7", "6", True),
+        ("Security counter", "6", "7", False),
+        ("Security counter", "none", "6", False),
+        ("Secure version", "5 (rollback counter)", "3 (rollback counter)", True),
+        ("Sequence number", "10", "9", True),
+        ("Size", "10 bytes", "9 bytes", False),
+        ("Security counter", "7", None, False),
+    ],
+)
+def test_a_number_that_devices_count_is_marked_where_it_goes_down(
+    label: str, before: str, after: str | None, *, is_rollback: bool
+) -> None:
+    assert Change(label=label, before=before, after=after).is_rollback is is_rollback

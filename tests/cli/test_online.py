@@ -634,7 +634,9 @@ def test_check_finds_the_request_by_its_image_and_says_what_was_compared(termina
     said = terminal.good("ben", "request", "check", own)
     assert f"{own} is artifact fw.bin of {request}" in said.out
     assert "slot signature  rebuilt:" in said.out
+    assert "option signing_time" in said.out
     found = terminal.good("ben", "request", "check", request, own, "--json").json
+    assert found["artifacts"][0]["options"].keys() == {"signing_time"}
     assert (found["id"], found["matches"], found["artifacts"][0]["file"]) == (request, True, str(own))
     terminal.sign(image, release="1.1")
     said = terminal.run("ben", "request", "check", own)

@@ -144,7 +144,8 @@ def _show_verified(image: Path, checked: VerifiedFile) -> None:
         if b.digest in idle
     ]
     for profile in dict.fromkeys(verified.signing_keys):
-        rows.append(("signed by key", f"{profile.id}, {profile.algorithm}, {profile.grade} key"))
+        fingerprint = PublicKey(profile.public_key).fingerprint[:16]
+        rows.append(("signed by key", f"{profile.id}, {profile.algorithm}, {profile.grade} key {fingerprint}"))
         if profile.minutes:
             rows.append(("minutes", profile.minutes))
         if label := label_of(profile):
@@ -276,20 +277,20 @@ def _show_inspection(image: Path, inspection: Inspection) -> None:
 
 def _show_changes(old: Path, changed: Sequence[Change]) -> None:
     show(f"changed since {old}:" + ("" if changed else " nothing"))
-    rows = (
-        (
-            change.label,
-            " -> ".join("(not there)" if value is None else value for value in (change.before, change.after)),
-        )
-        for change in changed
-    )
-    show_table(rows)
+    show_table((change.label, _spell_change(change)) for change in changed)
+
+
+def _spell_change(change: Change) -> str:
+    spelled = " -> ".join("(not there)" if value is None else value for value in (change.before, change.after))
+    return f"{spelled} (lower: devices that count refuse it, others go back)" if change.is_rollback else spelled
 
 
 def _against_json(old: Path, changed: Sequence[Change]) -> dict[str, Any]:
     return {
         "image": str(old),
-        "changes": [{"label": c.label, "before": c.before, "after": c.after} for c in changed],
+        "changes": [
+            {"label": c.label, "before": c.before, "after": c.after, "rollback": c.is_rollback} for c in changed
+        ],
     }
 
 

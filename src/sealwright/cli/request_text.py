@@ -11,6 +11,11 @@ from sealwright.policy.authorise import TIME_OPTIONS
 from sealwright.policy.documents import Artifact, QuorumGroup, RequestSlot, Vote
 
 
+def option_rows(artifact: Artifact) -> list[tuple[str, str]]:
+    """Return the options that an image is signed with."""
+    return [(f"option {name}", _spell_option(name, value)) for name, value in sorted(artifact.options.items())]
+
+
 def show_request(view: RequestView) -> None:
     """Print one request."""
     request, status = view.request, view.status
@@ -58,7 +63,7 @@ def _show_artifact(view: RequestView, artifact: Artifact) -> None:
         ("sha256", artifact.sha256),
         ("sha512", artifact.sha512),
     ]
-    rows += [(f"option {name}", _spell_option(name, value)) for name, value in sorted(artifact.options.items())]
+    rows += option_rows(artifact)
     profiles = {profile.id: profile for profile in view.rules.profiles} if view.rules else {}
     for slot in view.request.slots:
         if slot.artifact == artifact.name:

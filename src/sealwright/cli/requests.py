@@ -23,7 +23,7 @@ from sealwright.cli.output import (
     show_table,
     utc,
 )
-from sealwright.cli.request_text import request_json, show_request, slot_json, spell_digest, vote_rows
+from sealwright.cli.request_text import option_rows, request_json, show_request, slot_json, spell_digest, vote_rows
 from sealwright.cli.typed import noun
 from sealwright.client import approving, delivery, request_view, settings, signing
 from sealwright.client.api import Api
@@ -292,6 +292,7 @@ def _show_checkup(view: RequestView, checkup: approving.Checkup) -> None:
         path = checkup.files[made.artifact.name].path
         show(f"{path} is artifact {made.artifact.name} of {view.request.id}")
         rows = [("compared", f"{made.artifact.size} bytes, SHA-256, SHA-512, format, options: all the same")]
+        rows += option_rows(made.artifact)
         rows += [(f"slot {slot.slot}", f"rebuilt: {spell_digest(slot)} for {slot.key_profile}") for slot in made.slots]
         rows += checkup.inspections[made.artifact.name].facts.items()
         show_table(rows)
@@ -303,6 +304,7 @@ def _checkup_json(checkup: approving.Checkup) -> list[dict[str, Any]]:
             "name": made.artifact.name,
             "file": str(checkup.files[made.artifact.name].path),
             "sha256": made.artifact.sha256,
+            "options": dict(made.artifact.options),
             "facts": dict(checkup.inspections[made.artifact.name].facts),
             "slots": [slot_json(s) for s in made.slots],
         }

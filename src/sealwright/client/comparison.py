@@ -4,6 +4,7 @@ Generic: every format's inspection can be compared.  Contents are hashed, covere
 fact tells is seen too.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -11,6 +12,7 @@ from sealwright.core.images import ByteSource, Message
 from sealwright.formats.interface import Inspection
 
 FORMAT, COVERED, UNCOVERED = "format", "covered bytes", "not covered"
+_COUNTED = ("security counter", "secure version", "sequence number", "lowest supported version")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +30,14 @@ class Change:
     label: str
     before: str | None
     after: str | None
+
+    @property
+    def is_rollback(self) -> bool:
+        """Whether a number that devices compare before they install went down."""
+        if not any(word in self.label.lower() for word in _COUNTED) or self.before is None or self.after is None:
+            return False
+        before, after = (re.match(r"(\d+)(?![\d.])", value) for value in (self.before, self.after))
+        return before is not None and after is not None and int(after[1]) < int(before[1])
 
 
 def changes(old: Inspected, new: Inspected) -> tuple[Change, ...]:
