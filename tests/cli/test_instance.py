@@ -68,8 +68,19 @@ def test_init_everywhere_says_an_address_that_can_be_connected_to(capsys, tmp_pa
     code, out, err = init(capsys, tmp_path / "i", ada, "--host", host)
     assert code == 0
     assert f"sealwright connect {url} --trust" in out
-    assert "from other machines it is http://NAME-OF-THIS-MACHINE:8710" in err
-    assert "without TLS" in err
+    assert "from other machines it is https://NAME-OF-THIS-MACHINE:8710" in err
+    assert f"the server will not listen on {host} without TLS" in err
+    for command in ("up", "server"):
+        code, _, err = run(capsys, command, tmp_path / "i")
+        assert code == 78
+        assert f"the server would listen on {host} without TLS" in err
+    path = tmp_path / "i" / "sealwright.toml"
+    path.write_text(path.read_text().replace("[server]\n", "[server]\ntls_in_front = true\n"))
+    behind_a_proxy = configuration.load(tmp_path / "i")
+    assert not behind_a_proxy.is_exposed
+    configuration.check_served(behind_a_proxy)
+    configuration.write(behind_a_proxy)
+    assert configuration.load(tmp_path / "i") == behind_a_proxy
 
 
 def test_init_for_production_wants_two_administrators(capsys, tmp_path, ada):

@@ -149,7 +149,7 @@ BROKEN = [
     (remove("server/documents.db"), Level.PROBLEM, "database", "there is no database"),
     (setting(partitions={}), Level.PROBLEM, "keys", "no partition router-production is known here"),
     (remove("signer/keys/router-production"), Level.PROBLEM, "keys", "partition router-production"),
-    (setting(host="0.0.0.0"), Level.WARNING, "network", "without TLS"),  # noqa: S104 - the point of it
+    (setting(host="0.0.0.0"), Level.PROBLEM, "network", "without TLS"),  # noqa: S104 - the point of it
 ]  # fmt: skip
 
 

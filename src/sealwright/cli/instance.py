@@ -90,6 +90,7 @@ def up(folder: Folder) -> None:
     with server_parts():
         from sealwright.wiring import access, configuration, server, signer, supervisor  # noqa: F401 - for the children
     loaded = configuration.load(folder)
+    configuration.check_served(loaded)
     for trouble in access.unwritable(loaded, for_owner=False):
         raise ConfigurationError(
             f"{trouble.found}: nothing could be signed",
@@ -207,6 +208,9 @@ def _show_made(made: "Configuration", founding: "Founding", identities: dict[str
     ):
         show(f"  {command}")
     if made.is_everywhere:
-        note(f"from other machines it is http://NAME-OF-THIS-MACHINE:{made.port}; give them the trust file, too")
-    if made.host not in ("localhost", "::1") and not made.host.startswith("127.") and made.tls_certificate is None:
-        note(f"the server will listen on {made.host} without TLS: set server.tls_certificate and server.tls_key")
+        note(f"from other machines it is https://NAME-OF-THIS-MACHINE:{made.port}; give them the trust file, too")
+    if made.is_exposed:
+        note(
+            f"the server will not listen on {made.host} without TLS: set server.tls_certificate and server.tls_key "
+            "before `sealwright up`"
+        )

@@ -69,6 +69,8 @@ class Configuration:
     """Source of the log's ML-DSA-44 key (seed of 32 bytes, hex); none in installations made before there was one."""
     tls_certificate: Path | None = None
     tls_key: Path | None = None
+    is_tls_in_front: bool = False
+    """Whether a proxy speaks TLS to everybody else."""
     signer_user: int | None = None
     """User id that may talk to the signer; the signer's own by default."""
 
@@ -120,6 +122,12 @@ class Configuration:
         return self.host in ("0.0.0.0", "::")  # noqa: S104 - compared, not listened on
 
     @property
+    def is_exposed(self) -> bool:
+        """Whether others than this machine reach the server, and nothing encrypts what they say."""
+        is_loopback = self.host in ("localhost", "::1") or self.host.startswith("127.")
+        return not (is_loopback or self.tls_certificate or self.is_tls_in_front)
+
+    @property
     def url(self) -> str:
         """Where this machine reaches the server; others, too, unless it listens everywhere or on loopback."""
         scheme = "https" if self.tls_certificate else "http"
@@ -160,9 +168,21 @@ def load(folder: Path) -> Configuration:
         keystore=_keystore(_table(values, "keystore"), folder),
         tls_certificate=folder / certificate if certificate else None,
         tls_key=folder / key if key else None,
+        is_tls_in_front=_choice(server, "tls_in_front", "server"),
     )
     check(configuration)
     return configuration
+
+
+def check_served(configuration: Configuration) -> None:
+    """Raise ``ConfigurationError`` for a server that would speak plain HTTP to others: sessions are bearer tokens."""
+    if configuration.is_exposed:
+        raise ConfigurationError(
+            f"the server would listen on {configuration.host} without TLS: who listens too could act as its clients",
+            setting="server.tls_certificate",
+            hint="set tls_certificate and tls_key under [server], or host to 127.0.0.1; where only a proxy with TLS "
+            "reaches this address, tls_in_front = true",
+        )
 
 
 def mark_replaced(configuration: Configuration, by: Path) -> None:
@@ -217,6 +237,7 @@ def _lines(configuration: Configuration) -> list[str]:
             "log_ml_dsa_key": configuration.log_ml_dsa_key or None,
             "tls_certificate": configuration.tls_certificate,
             "tls_key": configuration.tls_key,
+            "tls_in_front": configuration.is_tls_in_front or None,
         },
         "signer": {
             "id": configuration.signer_id,
@@ -244,7 +265,7 @@ def _lines(configuration: Configuration) -> list[str]:
 
 def _spelled(value: str | int | Path, folder: Path) -> str:
     if isinstance(value, int):
-        return str(value)
+        return str(value).lower()  # true, of Python's True
     if isinstance(value, Path):
         value = str(value.relative_to(folder) if value.is_relative_to(folder) else value)
     return json.dumps(_relative(value, folder), ensure_ascii=False)  # a TOML basic string escapes as JSON does
@@ -313,6 +334,13 @@ def _text(values: dict[str, Any], name: str, table: str = "") -> str:
     value, setting = values.get(name), f"{table}.{name}" if table else name
     if not isinstance(value, str) or not value:
         raise _wrong(setting, "a text", is_missing=value is None)
+    return value
+
+
+def _choice(values: dict[str, Any], name: str, table: str) -> bool:
+    value = values.get(name, False)
+    if not isinstance(value, bool):
+        raise _wrong(f"{table}.{name}", "true or false", is_missing=False)
     return value
 
 

@@ -86,6 +86,7 @@ def build(configuration: Configuration, undo: ExitStack) -> Context:
 def run(folder: Path) -> None:
     """Serve until the process is told to end."""
     configuration = settings.load(folder)
+    settings.check_served(configuration)
     with ExitStack() as undo:
         listener = undo.enter_context(listen(configuration.host, configuration.port))
         context = build(configuration, undo)
