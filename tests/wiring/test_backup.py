@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from tests.simulators.live import Live, free_port
 
+from sealwright.cli.main import main
 from sealwright.core.errors import (
     Code,
     ConfigurationError,
@@ -134,6 +135,41 @@ def test_what_a_backup_without_keys_lacks_is_listed_and_found(live, tmp_path):
         (found,) = [f for f in doctor_records.examine(restored) if f.is_bad and name in f.found and f.subject == "keys"]
         assert f"its key files are not there: {folder}" in found.found
         assert "--keys" in found.remedy
+
+
+def test_keys_outside_the_instance_are_named_when_they_are_not_copied(live, tmp_path, capsys):
+    moved = tmp_path / "elsewhere"
+    (live.configuration.keys / "router-production").rename(moved)
+    configuration = live.configuration
+    partitions = {
+        **configuration.partitions,
+        "router-production": replace(configuration.partitions["router-production"], uri=f"files:{moved}"),
+        "router-test": settings.PartitionSetting(
+            uri="pkcs11:token=router-test?module-path=/m.so",
+            secret="credential:router-test",  # noqa: S106 - a source
+        ),
+    }
+    so_pin = configuration.folder / "signer/secrets/so-pin"
+    keystore = replace(configuration.keystore, so_pin=f"file:{so_pin}")
+    settings.write(replace(configuration, partitions=partitions, keystore=keystore))
+    left_out = (f"router-production: files:{moved}", "router-test: pkcs11:token=router-test?module-path=/m.so")
+    assert main(["backup", str(configuration.folder), str(tmp_path / "b"), "--keys"]) == 0
+    said = capsys.readouterr().err
+    for left in left_out:
+        assert f"not in it: the keys of partition {left}; copy them" in said
+    manifest = backup.read_backup(tmp_path / "b")
+    assert manifest.left_out == left_out
+    assert [file.path for file in manifest.files if file.path.startswith("signer/keys")] == sorted(
+        f"signer/keys/router-development/{path.name}"
+        for path in (configuration.keys / "router-development").iterdir()
+        if not path.name.startswith(".")
+    )
+    moved.rename(tmp_path / "lost")
+    with LogReader(configuration.log_database) as log:
+        newest = log.size, log.root(log.size).hex()
+    _, missing = backup.restore(tmp_path / "b", tmp_path / "new", as_of=newest)
+    assert f"{moved}/" in missing
+    assert str(tmp_path / "new/signer/secrets/so-pin") in missing
 
 
 def test_the_newest_state_goes_on_in_place_of_the_old_installation(live, tmp_path):

@@ -72,6 +72,8 @@ class Manifest:
     root_hash: Digest
     time: Time
     files: Annotated[tuple[BackedUpFile, ...], Bounds(1, 65536)]
+    left_out: Annotated[tuple[str, ...], Bounds(0, 65536)] | None = None
+    """Where keys lie that are not in it: ``PARTITION: URI``; none said in older backups."""
 
 
 def back_up(configuration: Configuration, destination: Path, *, with_keys: bool) -> Manifest:
@@ -115,6 +117,7 @@ def back_up(configuration: Configuration, destination: Path, *, with_keys: bool)
             root_hash=head.root.hex(),
             time=int(time.time()),
             files=tuple(BackedUpFile(path=str(p.relative_to(draft)), sha256=_sha256(p)) for p in _listed(draft)),
+            left_out=tuple(_left_out(configuration, with_keys=with_keys)),
         )
         (draft / MANIFEST).write_bytes(records.serialise(manifest))
         _make_durable(draft)
@@ -257,10 +260,20 @@ def _verify_log(path: Path, configuration: Configuration) -> Checkpoint:
         return log.verify_all(replayed.log_keys)
 
 
+def _left_out(configuration: Configuration, *, with_keys: bool) -> Iterator[str]:
+    """Name the partitions whose keys are not in a backup: tokens, and folders elsewhere."""
+    for name, setting in configuration.partitions.items():
+        folder = files_of(setting.uri)
+        if not with_keys or folder is None or not folder.is_relative_to(configuration.keys):
+            yield f"{name}: {setting.uri}"
+
+
 def _missing_secrets(configuration: Configuration) -> Iterator[Path]:
     sources = [configuration.log_key, configuration.log_ml_dsa_key, configuration.signer_identity]
     sources += [setting.secret for setting in configuration.partitions.values()]
-    for source in sources:
+    if any(files_of(setting.uri) is None for setting in configuration.partitions.values()):
+        sources.append(configuration.keystore.so_pin)
+    for source in dict.fromkeys(sources):
         kind, _, where = source.partition(":")
         if kind == "file" and not Path(where).exists():
             yield Path(where)
