@@ -4,6 +4,7 @@ import importlib
 import json
 import subprocess
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import pytest
@@ -192,3 +193,24 @@ def test_a_wrong_word_points_to_the_help_of_that_very_command(capsys):
     ):  # fmt: skip
         assert main(arguments) == 64
         assert f"see `sealwright {command} --help`" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["--help"], 75, "the output cannot be written: No space left on device"),
+        (["sign", "--help"], 75, "the output cannot be written: No space left on device"),
+        (["verify", "/no/such/image", "--trust", "/no/such/file", "--json"], 78, "No such file or directory"),
+    ],
+)
+def test_an_output_that_takes_nothing_is_no_bug(arguments, code, message):
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "sealwright.cli", *arguments],
+            stdout=full, stderr=subprocess.PIPE, text=True, check=False, timeout=60,
+        )  # fmt: skip
+    assert done.returncode == code
+    assert message in done.stderr
+    assert "bug" not in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "Exception ignored" not in done.stderr

@@ -20,6 +20,12 @@ def connect(
     identity: Annotated[
         Path | None, typer.Option(metavar="KEY", help="your SSH key; a .pub file if ssh-agent holds it")
     ] = None,
+    authorities: Annotated[
+        Path | None,
+        typer.Option(
+            "--ca", metavar="FILE", help="PEM file with the authority of the server's certificate, if your own"
+        ),
+    ] = None,
     wait: Annotated[
         int, typer.Option(metavar="[DURATION]", help="wait for a server that is just starting: 30, 30s, 2m")
     ] = 0,
@@ -37,7 +43,7 @@ def connect(
 ) -> None:
     """Log in once to see that it works, and remember the connection; or bring its trust file up to date."""
     if refresh:
-        if url or trust or identity:
+        if url or trust or identity or authorities:
             raise UsageError("--refresh uses the connection that is kept", hint="sealwright connect --refresh")
         _refresh(distrust or [], output, json=json)
         return
@@ -45,7 +51,8 @@ def connect(
         raise UsageError("--distrust and --output belong to --refresh", hint="sealwright connect --refresh")
     if url is None or trust is None or identity is None:
         raise UsageError("URL, --trust or --identity is missing", hint="see `sealwright connect --help`")
-    found = connecting.connect(url, trust, identity, wait_seconds=wait)
+    authorities = authorities or (Path(named) if (named := os.environ.get(settings.AUTHORITIES)) else None)
+    found = connecting.connect(url, trust, identity, authorities=authorities, wait_seconds=wait)
     if json:
         show_json(
             {
@@ -71,7 +78,7 @@ def connect(
         )
     if not found.is_private:
         note("this is not https: whoever is in between can read along and use the session")
-    for variable in (settings.URL, settings.TRUST, settings.IDENTITY):
+    for variable in (settings.URL, settings.TRUST, settings.IDENTITY, settings.AUTHORITIES):
         if os.environ.get(variable):
             note(f"{variable} is set and wins over what was kept")
 

@@ -5,6 +5,7 @@ Only the module of the command that was called is imported.  A command is a func
 because importing Typer takes longer than verifying (docs/adr/0010).  Commands print, and raise errors of the families.
 """
 
+import errno
 import gc
 import importlib
 import os
@@ -26,9 +27,10 @@ from sealwright.cli.output import (
     show_error,
     show_json,
 )
-from sealwright.core.errors import Code, SealwrightError
+from sealwright.core.errors import Code, SealwrightError, UnavailableError
 
 INTERRUPTED, BROKEN_PIPE = 130, 141  # as a shell says it of a process ended by SIGINT or SIGPIPE
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,13 +104,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         show_error("interrupted", "what was submitted stays: `sealwright request list` shows it")
         return INTERRUPTED
     except BrokenPipeError:
-        # Whoever read is gone; Python would complain when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _give_up_output()  # whoever read is gone
         return BROKEN_PIPE
     except Exception as e:
         if isinstance(e, OSError) and e.filename and e.strerror:  # a file that is not there, or may not be touched
             value = {"code": str(Code.CONFIGURATION), "message": f"{e.filename}: {e.strerror}", "exit_code": 78}
             return _fail(wants_json, value, str(value["message"]), "ask for access, or name another place")
+        if isinstance(e, OSError) and e.errno in FULL:  # of an open file, as standard output is one
+            _give_up_output()
+            show_error(f"the output cannot be written: {e.strerror}", "make room; what was done before stays done")
+            return UnavailableError.exit_code
         if os.environ.get("SEALWRIGHT_DEBUG") == "1":
             raise
         value = {"code": str(Code.INTERNAL), "message": f"internal error: {type(e).__name__}", "exit_code": INTERNAL}
@@ -117,10 +122,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
+def _give_up_output() -> None:
+    """Python would complain when it flushes at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def _fail(wants_json: bool, value: Any, message: str, hint: str, beside: Mapping[str, Any] | None = None) -> int:
     show_error(message, hint)
     if wants_json:
-        show_json({**(beside or {}), "error": value})
+        try:
+            show_json({**(beside or {}), "error": value})
+            sys.stdout.flush()
+        except OSError:
+            _give_up_output()
     code: int = value["exit_code"]
     return code
 

@@ -37,6 +37,10 @@ if TYPE_CHECKING:
 Answer = TypeVar("Answer")
 TIMEOUT_SECONDS = 90.0
 TRUST_HINT = "get this server's trust file from whoever runs it, by a way you trust"
+AUTHORITIES_HINT = (
+    "a certificate of your own authority: `sealwright connect --ca FILE` or SEALWRIGHT_CA names the authority's; "
+    "else look at who answers there"
+)
 MAX_ANSWER_BYTES = 64 << 20
 
 
@@ -49,6 +53,8 @@ class Connection:
     identity: Path
     log: str = ""
     """Name of the instance's log, for a server of another one to be told as such."""
+    authorities: Path | None = None
+    """PEM file with the authorities that the server's certificate may be of, instead of the machine's own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +75,7 @@ class Api:
             self._http: httpx.Client = library.Client(
                 base_url=connection.url,
                 timeout=TIMEOUT_SECONDS,
-                verify=_tls(connection.url),
+                verify=_tls(connection.url, connection.authorities),
                 headers={"Accept-Encoding": "identity"},  # a few compressed bytes could fill the memory
             )
         except (library.InvalidURL, ValueError) as e:
@@ -184,10 +190,11 @@ class Api:
             with self._http.stream(method, path, **arguments) as response:
                 return Reply(response.status_code, _read(response))
         except self._error as e:
+            is_unknown = "certificate verify failed" in str(e).lower()
             raise UnavailableError(
                 f"{self._connection.url} does not answer ({type(e).__name__}: {e})",
                 code=Code.SERVER_UNAVAILABLE,
-                hint="is it running? `sealwright up` starts it",
+                hint=AUTHORITIES_HINT if is_unknown else "is it running? `sealwright up` starts it",
             ) from e
 
 
@@ -205,10 +212,17 @@ def _httpx() -> ModuleType:
     return httpx
 
 
-def _tls(url: str) -> ssl.SSLContext:
+def _tls(url: str, authorities: Path | None = None) -> ssl.SSLContext:
     """Return what judges the server's certificate; plain HTTP needs no authorities, and reading them takes long."""
     if url.startswith("https:"):
-        return ssl.create_default_context()
+        try:
+            return ssl.create_default_context(cafile=authorities)
+        except OSError as e:  # SSLError is one
+            raise ConfigurationError(
+                f"{authorities} holds no certificates of authorities: {e.strerror or e}",
+                setting="--ca",
+                hint="a PEM file; `sealwright connect` again with another one",
+            ) from None
     return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # trusts nobody
 
 

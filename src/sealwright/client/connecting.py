@@ -30,13 +30,17 @@ class Connected:
     """Whether nobody in between can listen: https, or this machine."""
 
 
-def connect(url: str, trust: Path, identity: Path, *, wait_seconds: float = 0) -> Connected:
+def connect(
+    url: str, trust: Path, identity: Path, *, authorities: Path | None = None, wait_seconds: float = 0
+) -> Connected:
     """Log in, check what is in force and the log against the trust file, and keep the connection.
 
     A server that does not answer yet is waited for.
     """
     is_private = settings.check_url(url, "url")
-    tried = Settings(url=url, trust_path=trust, trust=settings.load_trust(trust), identity=identity)
+    tried = Settings(
+        url=url, trust_path=trust, trust=settings.load_trust(trust), identity=identity, authorities=authorities
+    )
     with tried.api() as api:
         person = _who(api, time.monotonic() + wait_seconds)
         in_force = fetch(api, tried.trust)
@@ -50,7 +54,7 @@ def connect(url: str, trust: Path, identity: Path, *, wait_seconds: float = 0) -
         instance=tried.trust.instance,
         log=tried.trust.log,
         policy_version=in_force.policy_version,
-        kept_in=settings.save(url, trust, identity),
+        kept_in=settings.save(url, trust, identity, authorities),
         is_private=is_private,
     )
 

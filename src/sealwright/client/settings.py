@@ -1,4 +1,4 @@
-"""Whom the client talks to and as whom: from ``connect``, or from SEALWRIGHT_URL, _TRUST and _IDENTITY.
+"""Whom the client talks to and as whom: from ``connect``, or from SEALWRIGHT_URL, _TRUST, _IDENTITY and _CA.
 
 Nothing here is secret: the identity is the path of a key, the trust file is public.
 """
@@ -18,6 +18,7 @@ from sealwright.core.errors import ConfigurationError, FormatError
 from sealwright.evidence.bundle import TrustFile
 
 MAX_TRUST_BYTES = 8 << 20
+AUTHORITIES = "SEALWRIGHT_CA"
 FOLDER, URL, TRUST, IDENTITY = "SEALWRIGHT_CONFIG", "SEALWRIGHT_URL", "SEALWRIGHT_TRUST", "SEALWRIGHT_IDENTITY"
 
 
@@ -30,6 +31,8 @@ class ConnectionFile:
     url: str
     trust: str
     identity: str
+    authorities: str | None = None
+    """PEM file with the authorities of the server's certificate; the machine's own without it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,10 +43,19 @@ class Settings:
     trust_path: Path
     trust: TrustFile
     identity: Path
+    authorities: Path | None = None
 
     def api(self) -> Api:
         """Return the API, not yet logged in; use it in a ``with`` block."""
-        return Api(Connection(url=self.url, instance=self.trust.instance, identity=self.identity, log=self.trust.log))
+        return Api(
+            Connection(
+                url=self.url,
+                instance=self.trust.instance,
+                identity=self.identity,
+                log=self.trust.log,
+                authorities=self.authorities,
+            )
+        )
 
 
 def folder(environment: Mapping[str, str] = os.environ) -> Path:
@@ -73,7 +85,14 @@ def load(environment: Mapping[str, str] = os.environ) -> Settings:
                 hint="`sealwright connect URL --trust FILE --identity KEY`",
             )
     check_url(url, URL if environment.get(URL) else "url")
-    return Settings(url=url, trust_path=Path(trust), trust=load_trust(Path(trust)), identity=Path(identity))
+    authorities = environment.get(AUTHORITIES) or (kept.authorities if kept else "")
+    return Settings(
+        url=url,
+        trust_path=Path(trust),
+        trust=load_trust(Path(trust)),
+        identity=Path(identity),
+        authorities=Path(authorities) if authorities else None,
+    )
 
 
 def check_url(url: str, setting: str) -> bool:
@@ -97,7 +116,13 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-def save(url: str, trust: Path, identity: Path, environment: Mapping[str, str] = os.environ) -> Path:
+def save(
+    url: str,
+    trust: Path,
+    identity: Path,
+    authorities: Path | None = None,
+    environment: Mapping[str, str] = os.environ,
+) -> Path:
     """Keep a connection; return the file it is kept in."""
     load_trust(trust)
     target = folder(environment)
@@ -107,7 +132,12 @@ def save(url: str, trust: Path, identity: Path, environment: Mapping[str, str] =
     draft.write_bytes(
         records.serialise(
             ConnectionFile(
-                type="connection", format=1, url=url, trust=str(trust.resolve()), identity=str(identity.absolute())
+                type="connection",
+                format=1,
+                url=url,
+                trust=str(trust.resolve()),
+                identity=str(identity.absolute()),
+                authorities=str(authorities.absolute()) if authorities else None,
             )
         )
     )
