@@ -15,6 +15,7 @@ import jsonschema
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from tests.conftest import require_tool
 from tests.simulators import ceremonies
 from tests.simulators.ceremonies import Vendor, key, module, script
 from tests.simulators.live import Live
@@ -168,6 +169,31 @@ def test_a_ceremony_on_key_files_is_signed_verified_adopted_and_logged(room):
     shown = room.good("key", "show", PROFILE).stdout
     assert said["digest"] in shown
     assert "software, generated" in shown
+
+
+def test_a_signature_that_ssh_keygen_made_elsewhere_comes_into_the_minutes(room):
+    minutes, said = room.hold(script(room.people, key("elsewhere"), id="by-ssh-keygen"))
+    digest = room.folder / "minutes.digest"
+    digest.write_bytes(bytes.fromhex(said["digest"]))
+    made = digest.with_name("minutes.digest.sig")
+
+    def ssh_keygen(person, namespace="sealwright-minutes-v1"):
+        made.unlink(missing_ok=True)
+        sign = [require_tool("ssh-keygen"), "-Y", "sign", "-n", namespace, "-f", room.people[person], digest]
+        subprocess.run(sign, check=True, capture_output=True)
+        return room.run("key", "minutes", "sign", minutes, "--signature", made)
+
+    refused = ssh_keygen("ada", namespace="file")
+    assert refused.returncode == 1
+    assert "is no participant's signature of these minutes" in refused.stderr
+    for person in ("ada", "ben"):
+        done = ssh_keygen(person)
+        assert done.returncode == 0, done.stderr
+        assert f"signed by {person}" in done.stderr
+    again = ssh_keygen("ada")
+    assert "ada signed these minutes already" in again.stderr
+    assert json.loads(room.good("key", "minutes", "verify", minutes, "--json").stdout)["signed_by"] == ["ada", "ben"]
+    assert room.run("key", "minutes", "sign", minutes).returncode == 64
 
 
 def test_evidence_of_a_ceremonys_key_proves_its_minutes_offline(room):

@@ -44,21 +44,38 @@ def show_minutes(file: File, trust: Trust = None, json: Json = False) -> None:
 @minutes.command()
 def sign(
     file: File,
-    identity: Annotated[Path, typer.Option("--identity", help="the participant's SSH key, as the script names it")],
+    identity: Annotated[
+        Path | None, typer.Option("--identity", help="the participant's SSH key, as the script names it")
+    ] = None,
+    signature: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="add what `ssh-keygen -Y sign` made elsewhere, instead of signing here"),
+    ] = None,
     trust: Trust = None,
     yes: Annotated[bool, typer.Option("--yes", help="do not ask before signing")] = False,
     json: Json = False,
 ) -> None:
     """Show what minutes say, and add one's signature to the file."""
+    if (identity is None) == (signature is None):
+        raise UsageError("one of --identity and --signature is needed", hint="see `sealwright key minutes sign --help`")
     known = _trust(trust)
     signed = paper.load(file)
     checked = check_minutes(signed.document, known.instance)
     if not json:
         _show(checked, _present(checked, signed), json=False)
-    if not yes and sys.stdin is not None and sys.stdin.isatty() and not typer.confirm("sign this?", err=True):
+    if (
+        identity
+        and not yes
+        and sys.stdin is not None
+        and sys.stdin.isatty()
+        and not typer.confirm("sign this?", err=True)
+    ):
         note("nothing was signed")
         raise typer.Abort
-    person, checked = paper.sign(file, known, identity)
+    if identity:
+        person, checked = paper.sign(file, known, identity)
+    elif signature:
+        person, checked = paper.add_signature(file, known, signature)
     present = _present(checked, paper.load(file))
     if json:
         show_json(_as_json(checked, present))

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,17 +16,19 @@ from sealwright.client.files import read_small
 from sealwright.client.new_keys import check_new, check_public_key, wanted
 from sealwright.client.offline import load_evidence
 from sealwright.core import records
-from sealwright.core.envelopes import SignedDocument
+from sealwright.core.envelopes import Envelope, SignatureKind, SignedDocument
 from sealwright.core.errors import Code, FormatError, RefusedError, VerificationError
 from sealwright.core.keys import PublicKey
+from sealwright.core.ssharmour import dearmour
 from sealwright.evidence.bundle import TrustFile
 from sealwright.evidence.key_attestation import load_roots
 from sealwright.evidence.minutes import CheckedMinutes, check_minutes, check_profile, profile_of, proven_profiles
 from sealwright.policy.documents import KeyProfile
 from sealwright.policy.minutes import MAX_SCRIPT_BYTES
-from sealwright.policy.signatures import fingerprint
+from sealwright.policy.signatures import Namespace, fingerprint, verify_envelope
 
 MAX_MINUTES_BYTES = 4 << 20
+MAX_SIGNATURE_BYTES = 32 * 1024
 MAX_CHAIN_BYTES = 256 * 1024
 
 
@@ -66,11 +69,44 @@ def sign(path: Path, trust: TrustFile, identity: Path) -> tuple[str, CheckedMinu
             code=Code.NOT_PERMITTED,
             hint=f"participants: {', '.join(p.person for p in checked.script.participants)}",
         )
-    if any(envelope.authenticator == mine for envelope in signed.signatures):
-        raise RefusedError(f"{person} signed these minutes already", code=Code.CONFLICT)
+    _check_first(signed, mine, person)
     envelope = sign_bytes(signed.document, "minutes", instance=trust.instance, identity=identity, signer=person)
-    _replace(path, records.serialise(replace(signed, signatures=(*signed.signatures, envelope))))
+    _add(path, signed, envelope)
     return person, checked
+
+
+def add_signature(path: Path, trust: TrustFile, file: Path) -> tuple[str, CheckedMinutes]:
+    """Add what ``ssh-keygen -Y sign`` made over the digest, by the participant whose key it is."""
+    signed = load(path)
+    checked = check_minutes(signed.document, trust.instance)
+    text = read_small(file, max_bytes=MAX_SIGNATURE_BYTES, what="signature").decode("ascii", "replace")
+    signature = dearmour(text)
+    for signer in checked.script.signers:
+        for authenticator in signer.authenticators:
+            envelope = Envelope(
+                signer=signer.person,
+                authenticator=fingerprint(authenticator),
+                kind=SignatureKind.SSHSIG,
+                signature=signature,
+            )
+            with suppress(VerificationError, FormatError):
+                verify_envelope(envelope, checked.digest, signer.authenticators, Namespace.MINUTES)
+                _check_first(signed, envelope.authenticator, signer.person)
+                _add(path, signed, envelope)
+                return signer.person, checked
+    raise VerificationError(
+        f"{file} is no participant's signature of these minutes",
+        hint=f"`ssh-keygen -Y sign -n {Namespace.MINUTES} -f KEY` over the 32 raw bytes of {checked.digest}",
+    )
+
+
+def _check_first(signed: SignedDocument, authenticator: str, person: str) -> None:
+    if any(envelope.authenticator == authenticator for envelope in signed.signatures):
+        raise RefusedError(f"{person} signed these minutes already", code=Code.CONFLICT)
+
+
+def _add(path: Path, signed: SignedDocument, envelope: Envelope) -> None:
+    _replace(path, records.serialise(replace(signed, signatures=(*signed.signatures, envelope))))
 
 
 def check_against(checked: CheckedMinutes, evidence: Path, trust: TrustFile) -> tuple[KeyProfile, ...]:
