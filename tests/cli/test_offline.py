@@ -62,6 +62,8 @@ def run(*arguments: str | Path) -> int:
 
 
 def test_verify_says_what_it_rests_on(raw, capsys):
+    assert run("verify", raw.image, "--trust", raw.trust, "--json") == 0
+    (key,) = json.loads(capsys.readouterr().out)["keys"]
     assert run("verify", raw.image, "--trust", raw.trust) == 0
     shown = capsys.readouterr()
     assert shown.err == ""
@@ -72,7 +74,7 @@ def test_verify_says_what_it_rests_on(raw, capsys):
         "environment production",
         "requested by ada",
         "approved by ben (recomputed), cleo (recomputed)",
-        "signed by key gateway/production/1, ecdsa-p256-sha256, software key",
+        f"signed by key gateway/production/1, ecdsa-p256-sha256, software key {key['fingerprint'][:16]}",
         "format raw",
         "signed at 2026-09-21 14:13:20 UTC",
         "witnesses unwitnessed",
