@@ -177,7 +177,7 @@ def check_size(algorithm: Algorithm, size_bits: int) -> None:
         raise ConfigurationError(
             f"a new {algorithm} key cannot have {size_bits} bits",
             setting="size_bits",
-            hint=f"sizes: {', '.join(map(str, sizes))}",
+            hint=f"sizes: {', '.join(map(str, sizes))}" if only is None else "leave the size out: there is one",
         )
 
 
