@@ -92,7 +92,7 @@ def test_what_an_image_does_not_say_is_not_taken_for_a_word_of_it(signed: bytes)
     said = facts(renamed)
     assert (said["description"], said["timestamp"]) == ("not given", "not given")
     assert "image kernel-1 description" not in said
-    assert "descriptiox of /, " in said["covered properties not shown"]
+    assert "descriptiox of /, " in said["properties not shown"]
     pointed = replaced(signed, "/configurations", "default", b"conf-1\0")
     assert facts(pointed)["default configuration"] == "conf-1"
     nowhere = signed.replace(b"default\0", b"defaulx\0")
@@ -100,13 +100,25 @@ def test_what_an_image_does_not_say_is_not_taken_for_a_word_of_it(signed: bytes)
 
 
 def test_covered_properties_that_are_not_shown_are_counted_and_named(signed: bytes, tmp_path: Path) -> None:
-    assert facts(signed)["covered properties not shown"] == "1: #address-cells of /"
+    assert facts(signed)["properties not shown"] == "1: #address-cells of /"
     more = "".join(f"vendor-{n} = <{n}>; " for n in range(12))
     parts = (kernel(more=more), devicetree())
     names = {"conf-1": {"kernel": ["kernel-1"], "fdt": ["fdt-1"], "x-note": ["fdt-1", "nothing here"]}}
-    said = facts(Recipe(parts=parts, configurations=names).build(tmp_path))["covered properties not shown"]
+    said = facts(Recipe(parts=parts, configurations=names).build(tmp_path))["properties not shown"]
     assert said.startswith("14: #address-cells of /, vendor-0 of /images/kernel-1, vendor-1 of ")
     assert said.endswith(" and 4 more")
+
+
+def test_a_signature_node_cannot_pass_its_words_off_as_ours(signed: bytes, tmp_path: Path) -> None:
+    path = "/configurations/conf-1/signature-1"
+    for name, value in (("key-name-hint", "dev, release"), ("algo", "sha256,rsa2048 by key release")):
+        changed = uboot.fdtput(signed, tmp_path, "-t", "s", path, name, value)
+        found = fit.inspect(MemorySource(changed))
+        said = found.facts["signature conf-1/signature-1"]
+        assert ascii(value) in said
+        assert ascii(value) in {found.signatures[0].signer, found.signatures[0].algorithm}
+    keys = fit.inspect(MemorySource(uboot.fdtput(signed, tmp_path, "-t", "s", path, "key-name-hint", "dev, release")))
+    assert keys.facts["keys of every configuration"] == "'dev, release'"
 
 
 def test_text_that_is_cut_says_so_and_several_texts_are_told_apart(tmp_path: Path) -> None:

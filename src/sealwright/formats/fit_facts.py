@@ -3,14 +3,16 @@
 Hashes are computed, signatures are not verified: that takes a key that somebody trusts.
 """
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
 from sealwright.core.errors import FormatError
 from sealwright.core.images import ByteSource
+from sealwright.formats import fit_algorithms
 from sealwright.formats.fdt import TAG, Node
-from sealwright.formats.fit_algorithms import shown
+from sealwright.formats.fit_algorithms import KEY_NAME, shown
 from sealwright.formats.fit_contents import Configuration, Fit, HashNode, Image
 from sealwright.formats.fit_hashes import checked_hashes
 from sealwright.formats.fit_regions import EXCLUDED_PROPERTIES, hashed_strings
@@ -47,7 +49,7 @@ def facts_of(source: ByteSource, fit: Fit) -> Iterator[tuple[str, str]]:
     hidden = [*_hidden(fit)]
     if hidden:
         more = f" and {len(hidden) - MAX_NAMED} more" if len(hidden) > MAX_NAMED else ""
-        yield "covered properties not shown", f"{len(hidden)}: {', '.join(hidden[:MAX_NAMED])}{more}"
+        yield "properties not shown", f"{len(hidden)}: {', '.join(hidden[:MAX_NAMED])}{more}"
 
 
 def uncovered_images(fit: Fit) -> dict[str, str]:
@@ -82,8 +84,18 @@ def state_of(fit: Fit, node: Node) -> str:
 
 
 def algorithm_of(fit: Fit, node: Node) -> str:
-    """Return hash, key type and padding that a signature node names."""
-    return shown(text_of(fit, node, "algo"), text_of(fit, node, "padding") if "padding" in node.properties else None)
+    """Return hash, key type and padding that a signature node names; in quotes what U-Boot's RSA does not know."""
+    algo, padding = text_of(fit, node, "algo"), None
+    if "padding" in node.properties:
+        padding = text_of(fit, node, "padding")
+    said = shown(algo, padding)
+    return said if "algo" not in node.properties or fit_algorithms.algorithm_of(algo, padding) else ascii(said)
+
+
+def key_name_of(fit: Fit, node: Node) -> str:
+    """Return the key's name in a signature node; in quotes what is no name, so that it passes for nothing else."""
+    said = text_of(fit, node, "key-name-hint")
+    return said if re.fullmatch(KEY_NAME, said) or "key-name-hint" not in node.properties else ascii(said)
 
 
 def text_of(fit: Fit, node: Node, name: str) -> str:
@@ -110,7 +122,7 @@ def _timestamp(fit: Fit) -> str:
 def _common_keys(fit: Fit) -> list[str]:
     """Return the names of the keys whose signature each configuration carries: what a device may require."""
     signed = [
-        {text_of(fit, node, "key-name-hint") for node in configuration.signature_nodes if state_of(fit, node) == SIGNED}
+        {key_name_of(fit, node) for node in configuration.signature_nodes if state_of(fit, node) == SIGNED}
         for configuration in fit.configurations.values()
     ]
     return sorted(set.intersection(*signed))
@@ -157,7 +169,7 @@ def _configuration_facts(fit: Fit, configuration: Configuration, hashes: Hashes)
     ]
     judged = f", but WRONG: {', '.join(wrong[:MAX_NAMED])}" if wrong else ""
     for node in configuration.signature_nodes:
-        by = f"{algorithm_of(fit, node)} by key {text_of(fit, node, 'key-name-hint')}"
+        by = f"{algorithm_of(fit, node)} by key {key_name_of(fit, node)}"
         yield f"signature {configuration.name}/{node.name}", f"{state_of(fit, node)}, {by}{judged}"
 
 
@@ -166,7 +178,7 @@ def _hidden(fit: Fit) -> Iterator[str]:
     yield from _unknown(fit.tree.root, ("description", "creator", "timestamp"))
     for image in fit.images.values():
         plain_size = [PLAIN_SIZE] if "cipher" in image.node.children else []
-        yield from _unknown(image.node, (*KINDS, *image.addresses, *EXCLUDED_PROPERTIES, *plain_size))
+        yield from _unknown(image.node, (*KINDS, *image.addresses, *plain_size))
         for item in image.hashes:
             yield from _unknown(item.node, ("algo", "value", "uboot-ignore"))
         if "cipher" in image.node.children:
@@ -179,4 +191,5 @@ def _hidden(fit: Fit) -> Iterator[str]:
 
 
 def _unknown(node: Node, shown_names: Sequence[str]) -> Iterator[str]:
-    return (f"{name} of {node.path}" for name in node.properties if name not in shown_names)
+    names = (name for name in node.properties if name not in shown_names and name not in EXCLUDED_PROPERTIES)
+    return (f"{name} of {node.path}" for name in names)

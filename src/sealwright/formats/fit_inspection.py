@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from sealwright.core.images import ByteSource, Range, uncovered
 from sealwright.formats.fdt import HEADER, Node, Tag, Token
 from sealwright.formats.fit_contents import FORMAT_NAME, Configuration, Fit, Image, load
-from sealwright.formats.fit_facts import SIGNED, algorithm_of, facts_of, state_of, text_of, uncovered_images
+from sealwright.formats.fit_facts import SIGNED, algorithm_of, facts_of, key_name_of, state_of, uncovered_images
 from sealwright.formats.fit_regions import EXCLUDED_PROPERTIES, Regions, hashed_strings, merged
 from sealwright.formats.interface import ExistingSignature, Inspection
 
@@ -26,7 +26,7 @@ def inspect(image: ByteSource) -> Inspection:
             ExistingSignature(
                 name=f"{configuration.name}/{node.name}",
                 algorithm=algorithm_of(fit, node),
-                signer=text_of(fit, node, "key-name-hint"),
+                signer=key_name_of(fit, node),
             )
             for configuration, node in _signed(fit)
         ),
