@@ -18,7 +18,6 @@ from tests.simulators.users import FIRST, SECOND
 
 from sealwright.core.errors import ConfigurationError
 from sealwright.core.keys import Algorithm, PublicKey
-from sealwright.keystores import worker_client
 from sealwright.keystores.frames import Item
 from sealwright.keystores.opening import create_partition
 from sealwright.keystores.worker_client import Worker
@@ -101,8 +100,7 @@ def two(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Monk
     secret.write_bytes(PIN.reveal())
     secret.chmod(0o600)
     with users.open_folder() as folder:
-        python = users.python()
-        monkeypatch.setattr(worker_client, "_COMMAND", (python, *worker_client._COMMAND[1:]))
+        python = users.use_python(monkeypatch)
         folders, keys, workers = {}, {}, {}
         hsm = SoftHsm(folder) if request.param == "token" else None
         if hsm:

@@ -12,7 +12,10 @@ from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
+import pytest
 from tests.conftest import PROJECT, missing
+
+from sealwright.keystores import ceremony_client, worker_client
 
 FIRST, SECOND = 61001, 61002
 
@@ -49,6 +52,14 @@ def python() -> str:
     paths = environment / "lib" / f"python{version}" / "site-packages" / "same.pth"
     paths.write_text("".join(f"{path}\n" for path in packages))
     return str(environment / "bin" / "python")
+
+
+def use_python(monkeypatch: pytest.MonkeyPatch) -> str:
+    """Have processes of other users started with that Python, and return it."""
+    program = python()
+    for module in (worker_client, ceremony_client):
+        monkeypatch.setattr(module, "_COMMAND", (program, *module._COMMAND[1:]))
+    return program
 
 
 def is_open(path: Path) -> bool:

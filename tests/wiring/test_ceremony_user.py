@@ -22,9 +22,12 @@ PIN, USER, NAME = "hunter42", users.FIRST, "router-production"
 
 
 @pytest.fixture(params=["files", "token"])
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Configuration, Path]]:
+def place(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[tuple[Configuration, Path]]:
     """Yield an instance with a partition of another user, and the folder that the partition's files are in."""
     users.require_root()
+    users.use_python(monkeypatch)
     configuration = Live(tmp_path / "live").make().configuration
     secret = tmp_path / "pin"
     secret.write_text(PIN)

@@ -134,6 +134,12 @@ class Ceremony(Protocol):
         ``RefusedError`` (conflict) where what is there is no whole key; it stays as it is.
         """
 
+    def read_back(self, fingerprint: str) -> Mapping[str, bool]:
+        """Return what the token says of a key now, as in ``CreatedKey.attributes``; empty for key files.
+
+        ``RefusedError`` (not-found) where there is no such key.
+        """
+
     def discard(self, label: str) -> None:
         """Delete what ``remains`` under a label."""
 

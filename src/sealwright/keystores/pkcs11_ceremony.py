@@ -4,6 +4,7 @@ C_GenerateKeyPair makes two objects, which then get their name: a process that i
 that do not have the same CKA_ID.  Here they are found by their label, which the ceremony had made sure nobody used.
 """
 
+from collections.abc import Mapping
 from ctypes import byref
 from pathlib import Path
 
@@ -12,7 +13,14 @@ from sealwright.core.keys import Algorithm
 from sealwright.keystores import pkcs11_abi as abi
 from sealwright.keystores import pkcs11_keys
 from sealwright.keystores.certificates import self_signed
-from sealwright.keystores.interface import CertificateTemplate, CreatedKey, Grade, ModuleFacts, not_one_key
+from sealwright.keystores.interface import (
+    CertificateTemplate,
+    CreatedKey,
+    Grade,
+    ModuleFacts,
+    key_not_found,
+    not_one_key,
+)
 from sealwright.keystores.pkcs11 import (
     Pkcs11Ceremony,
     _check_kept_inside,
@@ -86,6 +94,14 @@ class ScriptedPkcs11Ceremony(Pkcs11Ceremony):
             certificates=(der,),
             attributes=attributes,
         )
+
+    def read_back(self, fingerprint: str) -> Mapping[str, bool]:
+        """Ask for the evidence attributes anew."""
+        session = self._login.session
+        with _translated():
+            if (key := pkcs11_keys.find_keys(session).get(fingerprint)) is None:
+                raise key_not_found(fingerprint)
+            return pkcs11_keys.read_evidence(session, key.private_handle)
 
     def discard(self, label: str) -> None:
         """Delete both halves, or the one that is there."""

@@ -239,22 +239,9 @@ class Worker:
             raise self._unavailable(f"no worker can be started: {e.strerror}") from e
         ours.settimeout(self._timeout_seconds)
         with theirs:
-            self._running = _Process(self._start(theirs), ours, self._timeout_seconds)
+            self._running = _Process(start_as(_COMMAND, theirs, self._user), ours, self._timeout_seconds)
         self._log_in(self._running)
         return self._running
-
-    def _start(self, channel: socket) -> subprocess.Popen[bytes]:
-        user, group, groups = (None, None, None) if self._user is None else (self._user, group_of(self._user), ())
-        try:
-            return subprocess.Popen(  # noqa: S603 - our own command
-                _COMMAND, stdin=channel.fileno(), stdout=subprocess.DEVNULL, user=user, group=group, extra_groups=groups
-            )
-        except OSError as e:
-            raise ConfigurationError(
-                f"no worker can be started as user {self._user}: {e.strerror}",
-                setting="user",
-                hint="it takes CAP_SETUID, CAP_SETGID and CAP_KILL (or root), and a Python that this user can read",
-            ) from e
 
     def _log_in(self, process: _Process) -> None:
         if not self._login_worked:
@@ -290,6 +277,26 @@ class Worker:
         if self._running:
             self._running.end()
             self._running = None
+
+
+def start_as(command: Sequence[str], channel: socket, user: int | None) -> subprocess.Popen[bytes]:
+    """Start a process at the other end of a channel; with ``user``, it never was and cannot become another one."""
+    identity = (None, None, None) if user is None else (user, group_of(user), ())
+    try:
+        return subprocess.Popen(  # noqa: S603 - our own command
+            command,
+            stdin=channel.fileno(),
+            stdout=subprocess.DEVNULL,
+            user=identity[0],
+            group=identity[1],
+            extra_groups=identity[2],
+        )
+    except OSError as e:
+        raise ConfigurationError(
+            f"no worker can be started as user {user}: {e.strerror}",
+            setting="user",
+            hint="it takes CAP_SETUID, CAP_SETGID and CAP_KILL (or root), and a Python that this user can read",
+        ) from e
 
 
 def group_of(user: int) -> int:

@@ -6,12 +6,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from sealwright.core.errors import ConfigurationError
+from sealwright.keystores.opening import FILES
 from sealwright.keystores.worker_client import group_of
+from sealwright.wiring.configuration import PartitionSetting
 
 
 @contextmanager
 def acting_as(user: int | None) -> Iterator[None]:
-    """Do what is inside as another user, with that user's group alone; for commands with one thread."""
+    """Do what is inside as another user, with that user's group alone; for our own code in one thread."""
     if user is None or user == os.geteuid():
         yield
         return
@@ -32,6 +34,14 @@ def acting_as(user: int | None) -> Iterator[None]:
         os.seteuid(before[2])
         os.setegid(before[1])
         os.setgroups(before[0])
+
+
+def user_of_module(setting: PartitionSetting) -> int | None:
+    """Return as whom a vendor's module is loaded, in a process of that user alone; None where that is anybody.
+
+    ``acting_as`` is not for it: the real and the saved user stay, and with one call the module would be them again.
+    """
+    return None if setting.uri.startswith(FILES) else setting.user
 
 
 def give_to(user: int | None, folder: Path) -> None:

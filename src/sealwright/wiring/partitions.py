@@ -8,16 +8,18 @@ from pathlib import Path
 
 from sealwright.client.ids import check_id
 from sealwright.core.errors import Code, ConfigurationError
+from sealwright.keystores import ceremony_client
 from sealwright.keystores.interface import Ceremony
-from sealwright.keystores.opening import FILES, create_partition, open_ceremony, partition_exists
+from sealwright.keystores.opening import FILES, create_partition, partition_exists
 from sealwright.keystores.pkcs11_uri import SCHEME, parse_uri
 from sealwright.keystores.secrets import Secret, read_secret
 from sealwright.policy.documents import Environment
 from sealwright.policy.minutes import is_partition_of, partition_of
+from sealwright.wiring import ceremony_partition
 from sealwright.wiring import configuration as settings
 from sealwright.wiring.configuration import Configuration, KeystoreSetting, PartitionSetting
 from sealwright.wiring.folders import ensure_secret
-from sealwright.wiring.partition_user import acting_as, give_to
+from sealwright.wiring.partition_user import acting_as, give_to, user_of_module
 
 SOURCES = "file:PATH (mode 0600) or credential:NAME"
 
@@ -178,13 +180,8 @@ def opened(configuration: Configuration, partition: str) -> Iterator[Ceremony]:
     setting = configuration.partitions.get(partition)
     if setting is None:
         raise ConfigurationError(f"there is no partition {partition}", setting="partitions")
-    secret = read_secret(setting.secret)
-    with acting_as(setting.user):
-        ceremony = open_ceremony(setting.uri, secret)
-        try:
-            yield ceremony
-        finally:
-            ceremony.close()
+    with ceremony_partition.opened(setting) as keystore, keystore.asked() as ceremony:
+        yield ceremony
 
 
 def _make_missing(setting: PartitionSetting, so_source: str, undo: ExitStack) -> None:
@@ -192,8 +189,7 @@ def _make_missing(setting: PartitionSetting, so_source: str, undo: ExitStack) ->
     is_files = setting.uri.startswith(FILES)
     if not is_files and not so_source:
         return  # made beforehand, with the vendor's tool
-    with acting_as(setting.user):
-        is_there = partition_exists(setting.uri)
+    is_there = _exists(setting)
     if is_there and (is_files or not _is_missing(setting.secret)):
         return  # of an earlier try, or a copy that was put there
     with ExitStack() as secrets_made:
@@ -208,6 +204,14 @@ def _make_missing(setting: PartitionSetting, so_source: str, undo: ExitStack) ->
         undo.callback(shutil.rmtree, setting.uri.removeprefix(FILES))
 
 
+def _exists(setting: PartitionSetting) -> bool:
+    if (user := user_of_module(setting)) is not None:
+        with ceremony_client.asked(setting.uri, user) as remote:
+            return remote.exists()
+    with acting_as(setting.user):
+        return partition_exists(setting.uri)
+
+
 def _is_missing(source: str) -> bool:
     kind, _, where = source.partition(":")
     return kind == "file" and not Path(where).exists()
@@ -220,5 +224,8 @@ def _create(setting: PartitionSetting, so_pin: Secret | None) -> None:
         create_partition(setting.uri, secret)
         give_to(setting.user, Path(setting.uri.removeprefix(FILES)))
         return
-    with acting_as(setting.user):
+    if (user := user_of_module(setting)) is None:
         create_partition(setting.uri, secret, so_pin)
+    elif so_pin is not None:
+        with ceremony_client.asked(setting.uri, user) as remote:
+            remote.make(so_pin, secret)
