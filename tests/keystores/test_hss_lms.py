@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pyhsslms
@@ -14,6 +15,7 @@ from sealwright.core.errors import (
     ConfigurationError,
     FormatError,
     RefusedError,
+    UnavailableError,
     VerificationError,
 )
 from sealwright.core.keys import Algorithm, HssLmsPublicKey, PublicKey
@@ -34,10 +36,10 @@ def partition(tmp_path):
     return uri
 
 
-def make(uri, parameters=SMALL):
+def make(uri, parameters=SMALL, label="router/lms"):
     ceremony = open_ceremony(uri, PIN)
     try:
-        return ceremony.create_key("router/lms", HSS, 0, TEMPLATE, parameters)
+        return ceremony.create_key(label, HSS, 0, TEMPLATE, parameters)
     finally:
         ceremony.close()
 
@@ -91,16 +93,100 @@ def test_two_open_stores_share_one_counter(partition):
     assert leaves == list(range(1, 32))
 
 
-def test_a_lost_or_wrong_tree_is_made_again_and_a_lost_counter_stops_the_key(partition, tmp_path):
+def sign_when_ready(store, key: PublicKey) -> bytes:
+    """Sign, once the tree is made again."""
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            return store.sign(key.fingerprint, HSS, MESSAGE, Block(1, 32))
+        except UnavailableError as e:
+            if e.code is not Code.KEY_NOT_READY or time.monotonic() > deadline:
+                raise
+            time.sleep(0.02)
+
+
+def turned(data: bytes, *positions: int) -> bytes:
+    changed = bytearray(data)
+    for position in positions:
+        changed[position] ^= 1
+    return bytes(changed)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda path: path.unlink(),
+        lambda path: path.write_bytes(b""),
+        lambda path: path.write_bytes(path.read_bytes()[:-1]),
+        lambda path: path.write_bytes(os.urandom(24 * 63)),
+        lambda path: path.write_bytes(turned(path.read_bytes(), 0)),
+        lambda path: path.write_bytes(turned(path.read_bytes(), 24, 48)),
+        lambda path: path.write_bytes(turned(path.read_bytes(), 24 * 63 - 1)),
+    ],
+    ids=["gone", "empty", "cut", "random", "root", "inner nodes", "last leaf"],
+)
+def test_a_lost_or_damaged_tree_is_made_again_and_kept_and_costs_no_number(partition, tmp_path, damage):
     key = make(partition).public_key
-    nodes, counters = tmp_path / "p" / f"{key.fingerprint}.nodes", tmp_path / "p" / "counters.sqlite"
-    for damage in (nodes.unlink, lambda: nodes.write_bytes(os.urandom(24 * 63)), lambda: nodes.write_bytes(b"")):
-        damage()
-        signature = open_keystore(partition, PIN).sign(key.fingerprint, HSS, MESSAGE, Block(1, 32))
-        key.verify(HSS, MESSAGE, signature)
-    counters.unlink()
+    nodes = tmp_path / "p" / f"{key.fingerprint}.nodes"
+    whole = nodes.read_bytes()
+    assert open_keystore(partition, PIN).sign(key.fingerprint, HSS, MESSAGE, Block(1, 32)), "at once, with its tree"
+    damage(nodes)
+    signature = sign_when_ready(open_keystore(partition, PIN), key)
+    key.verify(HSS, MESSAGE, signature)
+    assert leaf(key, signature) == 2
+    assert nodes.read_bytes() == whole
+    assert nodes.stat().st_mode & 0o777 == 0o600
+    assert [path.name for path in (tmp_path / "p").iterdir() if path.name.startswith(".")] == []
+
+
+def test_a_tree_of_another_key_is_not_taken(partition, tmp_path):
+    one, other = (make(partition, label=label).public_key for label in ("one", "other"))
+    paths = [tmp_path / "p" / f"{key.fingerprint}.nodes" for key in (one, other)]
+    whole = paths[0].read_bytes()
+    shutil.copy(paths[1], paths[0])
+    one.verify(HSS, MESSAGE, sign_when_ready(open_keystore(partition, PIN), one))
+    assert paths[0].read_bytes() == whole
+
+
+def test_while_a_tree_is_made_login_and_other_keys_are_served(partition, tmp_path):
+    created = make(partition, "sha256-n32-h10-w4").public_key
+    ceremony = open_ceremony(partition, PIN)
+    other = ceremony.create_key("other", Algorithm.ED25519, 256, TEMPLATE).public_key
+    ceremony.close()
+    nodes = tmp_path / "p" / f"{created.fingerprint}.nodes"
+    size = nodes.stat().st_size
+    os.truncate(nodes, size - 1)
+    worker = Worker(partition, PIN)
+    try:
+        wanted = [
+            Item(created.fingerprint, HSS, MESSAGE, Block(1, 9)),
+            Item(other.fingerprint, Algorithm.ED25519, MESSAGE),
+        ]
+        refused, made = worker.sign(wanted)
+        assert refused.code is Code.KEY_NOT_READY
+        assert "is being made again" in refused.message
+        other.verify(Algorithm.ED25519, MESSAGE, made)
+        assert worker.counters() == {created.fingerprint: Counter(1, 1024)}
+        deadline = time.monotonic() + 120
+        while not isinstance((made := worker.sign(wanted[:1])[0]), bytes):
+            assert made.code is Code.KEY_NOT_READY
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+        assert leaf(created, made) == 1
+        assert nodes.stat().st_size == size
+    finally:
+        worker.close()
+
+
+def test_a_lost_counter_stops_its_key_and_no_other(partition, tmp_path):
+    lost = make(partition, label="lost").public_key
+    (tmp_path / "p" / "counters.sqlite").unlink()
+    kept = make(partition, label="kept").public_key
+    store = open_keystore(partition, PIN)
+    assert store.counters() == {kept.fingerprint: Counter(1, 32)}
     with pytest.raises(ConfigurationError, match="does not know how far"):
-        open_keystore(partition, PIN).sign(key.fingerprint, HSS, MESSAGE, Block(1, 32))
+        store.sign(lost.fingerprint, HSS, MESSAGE, Block(1, 32))
+    assert leaf(kept, store.sign(kept.fingerprint, HSS, MESSAGE, Block(1, 32))) == 1
 
 
 def test_the_worker_passes_blocks_and_counters(partition):

@@ -4,11 +4,13 @@ It protects a stolen folder, not a stolen process: there is no hardware here.  T
 """
 
 import secrets
+import threading
+from collections import deque
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from sealwright.core.errors import Code, ConfigurationError, RefusedError
+from sealwright.core.errors import Code, ConfigurationError, RefusedError, SealwrightError, UnavailableError
 from sealwright.core.keys import Algorithm, PublicKey
 from sealwright.keystores import private_keys
 from sealwright.keystores.certificates import self_signed
@@ -43,6 +45,10 @@ class FilesKeystore:
         self._partition = Partition(folder)
         self._keys: dict[str, tuple[PublicKey, PrivateKey]] = {}
         self._trees: dict[str, Hypertree] = {}
+        self._lost: deque[str] = deque()
+        """Keys whose trees are to be made again."""
+        self._mending: threading.Thread | None = None
+        self._unmendable: dict[str, SealwrightError] = {}
         self._counters = Counters(folder / COUNTERS_FILE)
 
     def open(self, passphrase: Secret) -> None:
@@ -86,6 +92,13 @@ class FilesKeystore:
         """Return what signs up to ``count`` messages, with numbers that are taken together at the first of them."""
         if block is None:
             raise RefusedError(f"key {fingerprint[:16]} is stateful and got no block", code=Code.STATE_EXHAUSTED)
+        if not key.nodes:
+            raise self._unmendable.get(fingerprint) or UnavailableError(
+                f"the tree of key {fingerprint[:16]} was lost or damaged, and is being made again",
+                code=Code.KEY_NOT_READY,
+                retry_after_seconds=30,
+                hint="it takes up to a few minutes, and no signature number",
+            )
         if fingerprint not in self._trees:
             self._trees[fingerprint] = key.hypertree()
         tree, taken = self._trees[fingerprint], list[int]()
@@ -99,6 +112,7 @@ class FilesKeystore:
 
     def close(self) -> None:
         """Forget the keys."""
+        self._lost.clear()
         self._keys.clear()
         self._trees.clear()
         self._partition.close()
@@ -107,8 +121,27 @@ class FilesKeystore:
         """Decrypt files not read before; return the fingerprints that are there now."""
         there = self._partition.fingerprints()
         for fingerprint in there - self._keys.keys():
-            self._keys[fingerprint] = self._partition.load(fingerprint)
+            _, private = self._keys[fingerprint] = self._partition.load(fingerprint)
+            if isinstance(private, HssLmsPrivateKey) and not private.nodes:
+                self._lost.append(fingerprint)
+        if self._lost and (self._mending is None or not self._mending.is_alive()):
+            self._mending = threading.Thread(target=self._make_trees, name="trees", daemon=True)
+            self._mending.start()
         return there
+
+    def _make_trees(self) -> None:
+        """Make lost trees again, one after the other: a thread of its own, since all other keys sign meanwhile."""
+        while self._lost:
+            public, private = self._keys.get(fingerprint := self._lost.popleft(), (None, None))
+            if public is None or not isinstance(private, HssLmsPrivateKey):
+                return  # closed
+            try:
+                made = self._partition.make_tree(public, private)
+            except SealwrightError as e:
+                self._unmendable[fingerprint] = e
+                continue
+            if fingerprint in self._keys:
+                self._keys[fingerprint] = public, made
 
 
 class FilesCeremony:

@@ -10,6 +10,7 @@ are written whole or not at all, and are refused when others can read them.
 import os
 import secrets
 import stat
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
@@ -126,7 +127,10 @@ class Partition:
         return record
 
     def load(self, fingerprint: str) -> tuple[PublicKey, PrivateKey]:
-        """Unseal a key; ``ConfigurationError`` when the file was changed or its halves are not one key."""
+        """Unseal a key; ``ConfigurationError`` when the file was changed or its halves are not one key.
+
+        An HSS/LMS key whose tree is lost or damaged comes without nodes; ``make_tree`` makes them, which takes long.
+        """
         record = self.read(fingerprint)
         try:
             encoded = _unseal(self._open_key(), record)
@@ -136,12 +140,11 @@ class Partition:
                 setting="keystore",
                 hint="restore the file from a backup of this partition",
             ) from None
-        key = private_keys.load_pkcs8_der(encoded)
+        public, key = PublicKey(record.public_key), private_keys.load_pkcs8_der(encoded)
         if isinstance(key, HssLmsPrivateKey):
-            key = self._with_nodes(fingerprint, key)
-        if private_keys.public_half(key).spki_der != record.public_key:
-            raise ConfigurationError(f"{fingerprint}.json holds the halves of two keys", setting="keystore")
-        return PublicKey(record.public_key), key
+            return public, self._with_nodes(public, key)
+        _check_halves(public, key)
+        return public, key
 
     def store(self, label: str, public: PublicKey, private: PrivateKey, certificates: tuple[bytes, ...]) -> None:
         """Seal a key into a new file; ``RefusedError`` (conflict) when it is there already."""
@@ -163,14 +166,21 @@ class Partition:
             _write_new(self._nodes_path(public.fingerprint), private.nodes)
         _write_new(path, records.serialise(sealed))
 
-    def _with_nodes(self, fingerprint: str, key: HssLmsPrivateKey) -> HssLmsPrivateKey:
-        """Take the kept nodes, which a wrong copy cannot harm: what they lead to is verified before it leaves."""
+    def make_tree(self, public: PublicKey, key: HssLmsPrivateKey) -> HssLmsPrivateKey:
+        """Return a key with its nodes made again, and keep them; it works as well if they cannot be kept now."""
+        complete = key.complete_here()
+        _check_halves(public, complete)
+        with suppress(UnavailableError):
+            _write_new(self._nodes_path(public.fingerprint), complete.nodes)
+        return complete
+
+    def _with_nodes(self, public: PublicKey, key: HssLmsPrivateKey) -> HssLmsPrivateKey:
         try:
-            with self._nodes_path(fingerprint).open("rb") as stream:
-                complete = key.complete(stream.read(MAX_NODES_BYTES))
+            with self._nodes_path(public.fingerprint).open("rb") as stream:
+                kept = key.with_nodes(stream.read(MAX_NODES_BYTES))
         except OSError:
-            return key.complete()
-        return complete if private_keys.public_half(complete).fingerprint == fingerprint else key.complete()
+            return key
+        return kept if kept.nodes and private_keys.public_half(kept).spki_der == public.spki_der else key
 
     def _nodes_path(self, fingerprint: str) -> Path:
         return self._folder / f"{fingerprint}.nodes"
@@ -179,6 +189,11 @@ class Partition:
         if self._key is None:
             raise unavailable(f"{self._folder} is not open")
         return self._key
+
+
+def _check_halves(public: PublicKey, key: PrivateKey) -> None:
+    if private_keys.public_half(key).spki_der != public.spki_der:
+        raise ConfigurationError(f"{public.fingerprint}.json holds the halves of two keys", setting="keystore")
 
 
 def _derive(passphrase: Secret, header: PartitionFile) -> bytes:

@@ -16,7 +16,7 @@ from sealwright.core import lms
 from sealwright.core.errors import ConfigurationError
 from sealwright.core.keys import HssLmsPublicKey
 from sealwright.core.keys.hss_lms import ALGORITHM_IDENTIFIER
-from sealwright.keystores.lms_tree import Hypertree, Tree, TreeSeed, make_nodes
+from sealwright.keystores.lms_tree import Hypertree, Tree, TreeSeed, are_one_tree, make_nodes
 
 DEFAULT_PARAMETERS = "sha256-n24-h10-w8"
 MAX_HEIGHT, MAX_LEVELS = 15, 3
@@ -29,7 +29,7 @@ _VERSION = b"\x02\x01\x00"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HssLmsPrivateKey:
-    """A key's seed, and the nodes of its top tree, which anybody may know."""
+    """A key's seed, and the nodes of its top tree, which anybody may know; without them it is not complete."""
 
     levels: int
     seed: TreeSeed = field(repr=False)
@@ -47,14 +47,19 @@ class HssLmsPrivateKey:
         )
         return cls(levels=levels, seed=seed, nodes=b"").complete()
 
-    def complete(self, nodes: bytes = b"") -> "HssLmsPrivateKey":
-        """Return the key with its nodes: the given ones if they have the right length, otherwise made anew."""
-        tree = self.seed.tree
-        if len(nodes) == tree.size * ((2 << tree.height) - 1):
-            return replace(self, nodes=nodes)
-        is_large = tree.height > 10
+    def complete(self) -> "HssLmsPrivateKey":
+        """Return the key with its nodes made, by several processes if they are many."""
+        is_large = self.seed.tree.height > 10
         with ProcessPoolExecutor(mp_context=get_context("spawn")) if is_large else nullcontext() as executor:
             return replace(self, nodes=make_nodes(self.seed, executor))
+
+    def complete_here(self) -> "HssLmsPrivateKey":
+        """Do the same in this thread."""
+        return replace(self, nodes=make_nodes(self.seed))
+
+    def with_nodes(self, kept: bytes) -> "HssLmsPrivateKey":
+        """Return the key with nodes that were kept; without any if they are no tree, as one wrong node spoils many."""
+        return replace(self, nodes=kept if are_one_tree(self.seed, kept) else b"")
 
     def public_key(self) -> HssLmsPublicKey:
         """Return the public half, of a complete key."""

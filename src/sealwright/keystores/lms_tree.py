@@ -66,7 +66,7 @@ class Tree:
     """A tree whose nodes are known, so that a signature costs one chain a digit and a lookup a level."""
 
     def __init__(self, seed: TreeSeed, nodes: bytes) -> None:
-        """``nodes`` are those of ``make_nodes`` or a copy that was kept; a wrong one is found out by ``public_key``."""
+        """``nodes`` are those of ``make_nodes``, or a copy that was kept and looked at by ``are_one_tree``."""
         self._seed, self._nodes = seed, nodes
 
     @property
@@ -113,6 +113,19 @@ def make_nodes(seed: TreeSeed, executor: Executor | None = None) -> bytes:
         ]
         levels.append(level)
     return b"".join(node for level in reversed(levels) for node in level)
+
+
+def are_one_tree(seed: TreeSeed, nodes: bytes) -> bool:
+    """Whether every inner node is that of its children (section 5.3): if the root is the right one, then all are."""
+    tree = seed.tree
+    if len(nodes) != tree.size * ((2 << tree.height) - 1):
+        return False
+    for number in range(1, 1 << tree.height):
+        at = (number - 1) * tree.size
+        children = nodes[(2 * number - 1) * tree.size : (2 * number + 1) * tree.size]
+        if nodes[at : at + tree.size] != tree.hash(seed.identifier + u32(number) + D_INNER + children):
+            return False
+    return True
 
 
 def _all_leaves(seed: TreeSeed, executor: Executor | None) -> list[bytes]:
