@@ -96,7 +96,8 @@ class Signers:
 @pytest.fixture
 def folder():
     """In memory: each number is flushed, and what is shown here is kills and copies, not a loss of power."""
-    with tempfile.TemporaryDirectory(dir="/dev/shm") as path:
+    memory = Path("/dev/shm")
+    with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as path:
         yield Path(path)
 
 
