@@ -96,7 +96,7 @@ class Signers:
 @pytest.fixture
 def folder():
     """In memory: each number is flushed, and what is shown here is kills and copies, not a loss of power."""
-    memory = Path("/dev/shm")
+    memory = Path("/dev/shm")  # noqa: S108
     with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as path:
         yield Path(path)
 
