@@ -1,11 +1,13 @@
 """A FIT signed in portions: each portion is judged by what it signed, the whole by everything."""
 
+import random
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 from tests.formats.fits import DEV, STRANGER, Recipe, anchor, devicetree, kernel, node_of, sign
 from tests.formats.flips import flipped
+from tests.formats.random_fits import random_recipe
 from tests.formats.throwaway import Signer
 from tests.verifiers import uboot
 
@@ -95,6 +97,26 @@ def test_a_portion_is_refused_where_what_it_signed_is_changed(first: bytes) -> N
         portion(flipped(first, data), ["conf-1"])
     with pytest.raises(VerificationError, match="the image has no configuration 'conf-9', which was to be signed"):
         portion(first, ["conf-9"])
+
+
+def test_what_prepare_takes_of_any_image_in_any_portions_is_delivered(tmp_path: Path) -> None:
+    """Random images, cut into portions at random, in random order."""
+    dice = random.Random(5)  # noqa: S311  (a repeatable choice)
+    for _ in range(12):
+        recipe = random_recipe(dice)
+        names, image = dice.sample([*recipe.configurations], len(recipe.configurations)), recipe.build(tmp_path)
+        done: list[str] = []
+        while names:
+            asked = [names.pop() for _ in range(dice.randint(1, len(names)))]
+            image = sign(image, configurations=asked)
+            assert {found.name.split("/")[0] for found in portion(image, asked).signatures} == {*asked}
+            notes = left_over(image, asked)
+            assert [note.split(":")[0] for note in notes] == [
+                *(["not signed yet"] if names else []),
+                *(["signatures of other requests, not judged here"] if done else []),
+            ]
+            done += asked
+        assert fit.verify(MemorySource(image), DEV.trust, {}).keys == (DEV.public_key,)
 
 
 def test_a_signed_portion_is_not_signed_again(first: bytes) -> None:
