@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sealwright import __version__
+from sealwright.cli.beside_text import Beside, signature_file_json, spell_signature_file
 from sealwright.cli.lean import Parser
 from sealwright.cli.output import UsageError, iso, note, show, show_json, show_table, utc
 from sealwright.client.comparison import Change, Inspected, changes
@@ -17,6 +18,7 @@ from sealwright.client.offline import (
     files_beside,
     known_contents,
     load_trust,
+    signatures_beside,
     verify_file,
     write_content,
 )
@@ -110,11 +112,12 @@ def inspect(arguments: Sequence[str]) -> None:
             changed = _changes(chosen.against, chosen.format, Inspected(source=source, inspection=inspection))
         if chosen.content:
             write_content(image_format, source, chosen.option, chosen.content)
+        beside = signatures_beside(chosen.image, source, image_format)
     if chosen.json:
         against = {} if changed is None else {"against": _against_json(chosen.against, changed)}
-        show_json(_inspection_json(chosen.image, inspection) | against)
+        show_json(_inspection_json(chosen.image, inspection, beside) | against)
     else:
-        _show_inspection(chosen.image, inspection)
+        _show_inspection(chosen.image, inspection, beside)
         if changed is not None:
             _show_changes(chosen.against, changed)
 
@@ -259,18 +262,19 @@ def _found_members(key_set: KeySet, verified: VerifiedEvidence) -> list[str]:
     return [member for member in key_set.members if member in found]
 
 
-def _show_inspection(image: Path, inspection: Inspection) -> None:
+def _show_inspection(image: Path, inspection: Inspection, beside: Beside) -> None:
     show(f"{image}: {inspection.format}")
     show_table(inspection.facts.items())
     show("signatures:" + ("" if inspection.signatures else " none inside the file"))
+    said = {path: spell_signature_file(found) for path, found in beside}
     for path in files_beside(image):
-        show(f"  beside the file: {path.name}")
+        show(f"  beside the file: {path.name}" + (f": {said[path]}" if path in said else ""))
     show_table((s.name, f"{s.algorithm} by {s.signer}") for s in inspection.signatures)
     is_signed = bool(inspection.signatures or files_beside(image))
     show("covered by a signature:" if is_signed else "a signature would cover:")
     show_table((_span(part), f"{part.stop - part.start} bytes") for part in inspection.covered)
-    said = next((label for label in inspection.facts if label.startswith("Not covered")), "")
-    nothing = f" see {said!r} above; by the other profiles nothing" if said else " nothing"
+    told = next((label for label in inspection.facts if label.startswith("Not covered")), "")
+    nothing = f" see {told!r} above; by the other profiles nothing" if told else " nothing"
     show("not covered:" + ("" if inspection.uncovered else nothing))
     show_table((_span(part), reason) for part, reason in inspection.uncovered)
 
@@ -298,12 +302,13 @@ def _span(part: Range) -> str:
     return f"{part.start:#x}-{part.stop:#x}"
 
 
-def _inspection_json(image: Path, inspection: Inspection) -> dict[str, Any]:
+def _inspection_json(image: Path, inspection: Inspection, beside: Beside) -> dict[str, Any]:
     return {
         "image": str(image),
         "format": inspection.format,
         "facts": dict(inspection.facts),
         "beside": [path.name for path in files_beside(image)],
+        "signature_files": [signature_file_json(path.name, found) for path, found in beside],
         "signatures": [{"name": s.name, "algorithm": s.algorithm, "signer": s.signer} for s in inspection.signatures],
         "covered": [{"start": part.start, "stop": part.stop} for part in inspection.covered],
         "uncovered": [{"start": p.start, "stop": p.stop, "reason": reason} for p, reason in inspection.uncovered],

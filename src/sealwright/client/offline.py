@@ -15,8 +15,11 @@ from sealwright.core.errors import Code, ConfigurationError, FormatError, Verifi
 from sealwright.core.patches import Patch, Sidecar
 from sealwright.evidence.bundle import EVIDENCE_SUFFIX, MAX_EVIDENCE_BYTES, Evidence, TrustFile
 from sealwright.evidence.verify import VerifiedEvidence, verify_evidence
+from sealwright.formats import signature_files
 from sealwright.formats.interface import Format, HasContent
 from sealwright.formats.raw_outputs import SUFFIXES, Output, suffix_of
+from sealwright.formats.signature_files import SignatureFile
+from sealwright.formats.signed_data import MAX_DER_BYTES
 from sealwright.policy.documents import KeySetRule
 
 if TYPE_CHECKING:
@@ -104,6 +107,24 @@ def files_beside(image: Path) -> tuple[Path, ...]:
     """Return the signature and evidence files that lie beside an image, by their names alone."""
     paths = (sidecar_path(image, suffix) for suffix in (*SUFFIXES, EVIDENCE_SUFFIX))
     return tuple(path for path in paths if path.is_file())
+
+
+def signatures_beside(
+    image: Path, source: FileSource, image_format: Format
+) -> tuple[tuple[Path, SignatureFile | FormatError], ...]:
+    """Return what the signature files beside an image say, or why one cannot be read; nothing is verified."""
+    paths = [(sidecar_path(image, suffix), suffix) for suffix in SUFFIXES]
+    return tuple(
+        (path, _signature_file(path, suffix, source, image_format)) for path, suffix in paths if path.is_file()
+    )
+
+
+def _signature_file(path: Path, suffix: str, source: FileSource, image_format: Format) -> SignatureFile | FormatError:
+    try:
+        content = read_small(path, max_bytes=MAX_DER_BYTES, what="signature file")
+        return signature_files.read(suffix, content, source, image_format)
+    except FormatError as e:
+        return e
 
 
 def known_contents(formats: Mapping[str, Format]) -> tuple[str, ...]:

@@ -90,7 +90,7 @@ class Content:
         """Hash the signed bytes, ``algorithm`` as hashlib names it."""
         if self.profile is Profile.FILE:
             return Message((Range(0, image.size),)).digest(image, algorithm)
-        return _hash(self.chunks(image, memory), algorithm)
+        return digest_of(self.chunks(image, memory), algorithm)
 
 
 _FLAT = re.compile("memory image: flat base=0x([0-9a-f]{1,8}) size=0x([0-9a-f]{1,8}) fill=0x([0-9a-f]{2})")
@@ -188,7 +188,7 @@ def facts(memory: MemoryImage) -> dict[str, str]:
         spans = [(segment.address, segment.stop) for segment in segments]
         found |= _listed("Segment", spans, of) | _listed("Gap", gaps(segments), of)
     found["Entry"] = memory.entry.text if memory.entry else "none"
-    found["SHA-256 of segments"] = _hash(memory.canonical(), "sha256").hex()
+    found["SHA-256 of segments"] = digest_of(memory.canonical(), "sha256").hex()
     found["Covered"] = "addresses, data and entry (profile segments); the whole file (file); data in a window (flat)"
     return found
 
@@ -203,7 +203,8 @@ def _listed(label: str, spans: Sequence[tuple[int, int]], of: str) -> dict[str, 
     return found
 
 
-def _hash(chunks: Iterable[bytes], algorithm: str) -> bytes:
+def digest_of(chunks: Iterable[bytes], algorithm: str) -> bytes:
+    """Hash chunks, ``algorithm`` as hashlib names it."""
     state = hashlib.new(algorithm)
     for chunk in chunks:
         state.update(chunk)

@@ -77,6 +77,25 @@ def comment_of(signing_time: int, more: str | None) -> str:
 
 def check(content: bytes, trust: Trust, digest: Digest) -> Found:
     """Check both signatures, in whatever words the comments are."""
+    identifier, signature, comment, global_signature = _read(content)
+    hashed = digest(HASH)
+    key = _key_of(identifier, hashed, signature, trust)
+    try:
+        check_signature(key, Algorithm.ED25519, signature + comment, global_signature)
+    except VerificationError:
+        raise VerificationError("the trusted comment is not the one that was signed") from None
+    return Found(Algorithm.ED25519, spelled(identifier), key)
+
+
+def describe(content: bytes) -> tuple[str, str, int | None]:
+    """Return the algorithm, the key and the time that a file names; nothing is verified."""
+    identifier, _, comment, _ = _read(content)
+    time = re.match(rb"timestamp:(\d{1,12})(\t|$)", comment)
+    return Algorithm.ED25519, f"minisign key {spelled(identifier)}", int(time[1]) if time else None
+
+
+def _read(content: bytes) -> tuple[bytes, bytes, bytes, bytes]:
+    """Return key id, signature, trusted comment and the signature over both."""
     lines = _FILE.fullmatch(content)
     if lines is None:
         raise FormatError("not the four lines of a minisign file", code=Code.INVALID_DOCUMENT)
@@ -92,13 +111,7 @@ def check(content: bytes, trust: Trust, digest: Digest) -> Found:
         )
     if algorithm != PREHASHED:
         raise FormatError("minisign signature of an unknown kind", code=Code.INVALID_DOCUMENT)
-    hashed = digest(HASH)
-    key = _key_of(identifier, hashed, signature, trust)
-    try:
-        check_signature(key, Algorithm.ED25519, signature + lines[3], global_signature)
-    except VerificationError:
-        raise VerificationError("the trusted comment is not the one that was signed") from None
-    return Found(Algorithm.ED25519, spelled(identifier), key)
+    return identifier, signature, lines[3], global_signature
 
 
 def _key_of(identifier: bytes, hashed: bytes, signature: bytes, trust: Trust) -> PublicKey:

@@ -81,6 +81,32 @@ class SshDraft:
 
 def check(content: bytes, trust: Trust, digest: Digest) -> Found:
     """Check the signature over the digest of the file, in a namespace of files: any that is not reserved."""
+    public, namespace, inner = _read(content)
+    shown = _shown(namespace)
+    if namespace.startswith(RESERVED.encode()):
+        raise VerificationError(f"SSH signature in namespace {shown}, which is of votes and policies, not of files")
+    key = next((k for k in trust.keys if isinstance(k.key, LibraryKey) and _blob_or_none(k) == public), None)
+    if key is None:
+        raise not_trusted(trust, sshsig.parse_public_key(public).fingerprint[:16])
+    algorithm, value = _signature(inner)
+    ssh_key = sshsig.parse_public_key(public)
+    sshsig.check_algorithm(ssh_key, algorithm)
+    sshsig.check_value(ssh_key, algorithm, value, message_of(namespace.decode("utf-8", "replace"), digest(HASH)))
+    return Found(_ALGORITHMS[algorithm], f"{key.fingerprint[:16]} in namespace {shown}", key)
+
+
+def describe(content: bytes) -> tuple[str, str]:
+    """Return the algorithm and the signer that a file names; nothing is verified."""
+    public, namespace, inner = _read(content)
+    algorithm, _ = _signature(inner)
+    key = sshsig.parse_public_key(public).key
+    spki_der = key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+    signer = PublicKey(spki_der).fingerprint[:16]
+    return _ALGORITHMS.get(algorithm, algorithm[:MAX_SHOWN]), f"{signer} in namespace {_shown(namespace)}"
+
+
+def _read(content: bytes) -> tuple[bytes, bytes, bytes]:
+    """Return public key, namespace and signature."""
     if len(content) > MAX_ARMOURED_BYTES:
         raise FormatError(f"SSH signature of {len(content)} bytes, at most {MAX_ARMOURED_BYTES} are accepted")
     try:
@@ -96,20 +122,19 @@ def check(content: bytes, trust: Trust, digest: Digest) -> Found:
     reader.end()
     if not namespace or reserved or hash_name != HASH.encode():
         raise FormatError("SSH signature without a namespace, with a reserved field, or not over SHA-512")
-    shown = ascii(namespace[:MAX_SHOWN])[2:-1]
-    if namespace.startswith(RESERVED.encode()):
-        raise VerificationError(f"SSH signature in namespace {shown}, which is of votes and policies, not of files")
-    key = next((k for k in trust.keys if isinstance(k.key, LibraryKey) and _blob_or_none(k) == public), None)
-    if key is None:
-        raise not_trusted(trust, sshsig.parse_public_key(public).fingerprint[:16])
+    return public, namespace, inner
+
+
+def _signature(inner: bytes) -> tuple[str, bytes]:
+    """Return the algorithm that a signature names, and its value."""
     reader = sshsig.Reader(inner)
-    algorithm = sshsig.text(reader.string())
-    value = reader.string()
+    algorithm, value = sshsig.text(reader.string()), reader.string()
     reader.end()
-    ssh_key = sshsig.parse_public_key(public)
-    sshsig.check_algorithm(ssh_key, algorithm)
-    sshsig.check_value(ssh_key, algorithm, value, message_of(namespace.decode("utf-8", "replace"), digest(HASH)))
-    return Found(_ALGORITHMS[algorithm], f"{key.fingerprint[:16]} in namespace {shown}", key)
+    return algorithm, value
+
+
+def _shown(namespace: bytes) -> str:
+    return ascii(namespace[:MAX_SHOWN])[2:-1]
 
 
 def message_of(namespace: str, digest: bytes) -> bytes:
