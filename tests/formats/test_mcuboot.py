@@ -271,7 +271,7 @@ def test_inspect_shows_what_an_approver_must_know_and_lists_all_that_is_not_cove
         "Header": "512 bytes",
         "Payload": f"{len(application())} bytes",
         "Dependency 1": "image 1 in version 2.0.1+0 or newer",
-        "Hash in the image": hashlib.sha256(image[:start]).hexdigest(),
+        "Hash in the image": f"{hashlib.sha256(image[:start]).hexdigest()} (right)",
     }
     assert shown.covered == (Range(0, start),)
     assert shown.uncovered == (
@@ -284,6 +284,50 @@ def test_inspect_shows_what_an_approver_must_know_and_lists_all_that_is_not_cove
     assert [(s.name, s.algorithm, s.signer) for s in shown.signatures] == [
         ("signature", "ed25519", f"key {by.public_key.fingerprint}")
     ]
+
+
+def test_inspect_says_that_the_hash_in_the_image_is_wrong_and_what_is_right() -> None:
+    image = signed(Algorithm.ED25519, small=True)
+    start = 0x200 + len(SMALL) + 28
+    assert mcuboot.inspect(MemorySource(image)).facts["Hash in the image"].endswith("(right)")
+    for at in (0x200, 0x200 + len(SMALL) - 1):
+        changed = flipped(image, at)
+        computed = hashlib.sha256(changed[:start]).hexdigest()
+        said = mcuboot.inspect(MemorySource(changed)).facts["Hash in the image"]
+        assert said.endswith(f"(WRONG, computed {computed})")
+
+
+def test_inspect_says_how_much_of_a_long_tlv_it_does_not_show() -> None:
+    value = bytes(64) + b"what an approver does not see"
+    odd = rebuilt(signed(Algorithm.ED25519, small=True), [HASH, KEYHASH, SIGNATURE], protected=[(0x00A1, value)])
+    said = mcuboot.inspect(MemorySource(odd)).facts["Protected TLV 1, 0x00a1"]
+    assert said == f"{bytes(64).hex()}... 29 bytes more; SHA-256 of all {hashlib.sha256(value).hexdigest()}"
+    whole = rebuilt(signed(Algorithm.ED25519, small=True), [HASH, KEYHASH, SIGNATURE], protected=[(0x00A1, bytes(64))])
+    assert mcuboot.inspect(MemorySource(whole)).facts["Protected TLV 1, 0x00a1"] == bytes(64).hex()
+
+
+def test_inspect_reads_the_boot_record_to_an_approver() -> None:
+    by = signer(Algorithm.ECDSA_P256_SHA256)
+    prepared = prepare(SMALL, by, version="1.2.3", boot_record="SPE")
+    facts = mcuboot.inspect(MemorySource(apply(prepared.assemble(by.sign_all(prepared)), SMALL))).facts
+    assert {label: value for label, value in facts.items() if label.startswith("Boot record")} == {
+        "Boot record, role": "SPE",
+        "Boot record, version": "1.2.3",
+        "Boot record, signer": by.public_key.fingerprint,
+        "Boot record, hash": "SHA256",
+        "Boot record, measurement": bytes(32).hex(),
+    }
+    assert "Protected TLV 1, BOOT_RECORD" in facts
+
+
+@pytest.mark.parametrize(
+    "record", [b"", b"record", b"\xa1", b"\xa1\x01\x7f", b"\xa2\x01\x60\x01\x60", b"\xa0\0", b"\xb8\xff"]
+)
+def test_a_boot_record_that_is_none_is_said_to_be_none(record: bytes) -> None:
+    odd = rebuilt(
+        signed(Algorithm.ED25519, small=True), [HASH, KEYHASH, SIGNATURE], protected=[(Kind.BOOT_RECORD, record)]
+    )
+    assert mcuboot.inspect(MemorySource(odd)).facts["Boot record"].startswith("cannot be read: ")
 
 
 def test_a_bare_application_is_described_as_one_and_is_not_claimed() -> None:

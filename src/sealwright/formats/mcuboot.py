@@ -13,8 +13,8 @@ from sealwright.core.errors import Code, FormatError, VerificationError
 from sealwright.core.images import ByteSource, Message, Range
 from sealwright.core.keys import PublicKey
 from sealwright.formats import mcuboot_algorithms as algorithms
+from sealwright.formats import mcuboot_boot_record, mcuboot_options, mcuboot_signing
 from sealwright.formats import mcuboot_layout as layout
-from sealwright.formats import mcuboot_options, mcuboot_signing
 from sealwright.formats.interface import ExistingSignature, Inspection, Trust, Verified
 from sealwright.formats.mcuboot_algorithms import HASHES
 from sealwright.formats.mcuboot_layout import SIGNATURES, Entry, Kind, Layout, kind_name
@@ -24,6 +24,8 @@ Options = mcuboot_options.Options
 prepare = mcuboot_signing.prepare
 matches = layout.has_magic
 
+MAX_SHOWN = 64
+"""Bytes of a TLV that ``inspect`` shows."""
 _HASH_REASON = "hash of all covered bytes: recomputed and compared when verifying"
 _SIGNATURE_REASON = "the signature itself"
 _REASONS = {
@@ -45,7 +47,7 @@ def inspect(image: ByteSource) -> Inspection:
     info = Range(found.signed_end, found.signed_end + layout.INFO.size)
     return Inspection(
         format=name,
-        facts=_facts(found),
+        facts=_facts(image, found),
         signatures=_signatures(found),
         covered=(Range(0, found.signed_end),),
         uncovered=(
@@ -112,7 +114,7 @@ def _trusted_key(named: Entry, hash_kind: Kind, trust: Trust) -> PublicKey:
     return key
 
 
-def _facts(found: Layout) -> dict[str, str]:
+def _facts(image: ByteSource, found: Layout) -> dict[str, str]:
     header, counter = found.header, found.security_counter()
     facts = {
         "Kind": "MCUboot image",
@@ -130,12 +132,28 @@ def _facts(found: Layout) -> dict[str, str]:
             facts[label] = str(UUID(bytes=value))
     for entry in found.entries:
         if entry.kind in HASHES:
-            facts["Hash in the image"] = entry.value.hex()
+            facts["Hash in the image"] = _spell_hash(entry, image, found)
     # What is signed but not understood is shown, so that an approver can ask.
     for i, entry in enumerate(found.protected):
+        if entry.kind == Kind.BOOT_RECORD:
+            facts |= mcuboot_boot_record.facts(entry.value)
         if entry.kind not in _UNDERSTOOD:
-            facts[f"Protected TLV {i + 1}, {kind_name(entry.kind)}"] = entry.value[:64].hex() or "empty"
+            facts[f"Protected TLV {i + 1}, {kind_name(entry.kind)}"] = _spell_value(entry.value)
     return facts
+
+
+def _spell_hash(entry: Entry, image: ByteSource, found: Layout) -> str:
+    """Spell a hash and what it should be: nobody who looks at an image shall take a broken one for a good one."""
+    image_hash = Message((Range(0, found.signed_end),)).digest(image, HASHES[Kind(entry.kind)])
+    is_right = entry.value == image_hash
+    return f"{entry.value.hex()} ({'right' if is_right else f'WRONG, computed {image_hash.hex()}'})"
+
+
+def _spell_value(value: bytes) -> str:
+    """Spell the value of a TLV; of a long one how many bytes are left out, and the SHA-256 of all."""
+    left_out = len(value) - MAX_SHOWN
+    more = f"... {left_out} bytes more; SHA-256 of all {sha256(value).hexdigest()}" if left_out > 0 else ""
+    return (value[:MAX_SHOWN].hex() or "empty") + more
 
 
 def _signatures(found: Layout) -> tuple[ExistingSignature, ...]:
