@@ -32,10 +32,12 @@ def ceremony(
     An interrupted ceremony resumes with the same command.  Its keys come into the policy draft by `key minutes adopt`.
     """
     # The base install has no keystores.
+    from sealwright.keystores.dumps import forbid_dumps  # noqa: PLC0415
     from sealwright.wiring import configuration, key_ceremony  # noqa: PLC0415
     from sealwright.wiring.ceremony import wanted  # noqa: PLC0415
     from sealwright.wiring.partitions import ensure_partition, place_of  # noqa: PLC0415
 
+    forbid_dumps()
     data = read_script(script)
     plan, settings = parse_script(data), configuration.load(instance)
     place_of(settings, plan.partition, uri=keystore, secret=secret)  # refused before anybody is asked

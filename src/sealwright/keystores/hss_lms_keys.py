@@ -7,15 +7,14 @@ levels, type codes, identifier and seed; no standard says how.  Software like th
 
 import re
 import secrets
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
-from multiprocessing import get_context
 
 from sealwright.core import lms
 from sealwright.core.errors import ConfigurationError
 from sealwright.core.keys import HssLmsPublicKey
 from sealwright.core.keys.hss_lms import ALGORITHM_IDENTIFIER
+from sealwright.keystores.dumps import processes
 from sealwright.keystores.lms_tree import Hypertree, Tree, TreeSeed, are_one_tree, make_nodes
 
 DEFAULT_PARAMETERS = "sha256-n24-h10-w8"
@@ -50,7 +49,7 @@ class HssLmsPrivateKey:
     def complete(self) -> "HssLmsPrivateKey":
         """Return the key with its nodes made, by several processes if they are many."""
         is_large = self.seed.tree.height > 10
-        with ProcessPoolExecutor(mp_context=get_context("spawn")) if is_large else nullcontext() as executor:
+        with processes() if is_large else nullcontext() as executor:
             return replace(self, nodes=make_nodes(self.seed, executor))
 
     def complete_here(self) -> "HssLmsPrivateKey":

@@ -8,7 +8,6 @@ a new process is what revives a token.  Frames: ``keystores.frames``.
 
 import ctypes
 import os
-import resource
 import signal
 import socket
 import sys
@@ -17,12 +16,12 @@ from types import TracebackType
 
 from sealwright.core.errors import Code, FormatError, SealwrightError, UnavailableError
 from sealwright.keystores import frames
+from sealwright.keystores.dumps import forbid_dumps
 from sealwright.keystores.frames import Failure, Incoming, Run
 from sealwright.keystores.interface import Keystore
 from sealwright.keystores.opening import open_keystore
 from sealwright.keystores.secrets import Secret
 
-_PR_SET_DUMPABLE = 4
 _PR_SET_NO_NEW_PRIVS = 38
 _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL = 47, 4
 
@@ -63,13 +62,12 @@ def harden() -> None:
     Ctrl-C is the parent's business.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    forbid_dumps()
     library = ctypes.CDLL(None, use_errno=True)
     # A signer that may change users has ambient capabilities, which an exec hands on; capset(2), version 3, all zero.
     header, nothing = (ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)()
     if (
-        library.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
-        or library.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+        library.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
         or library.prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)
         or library.capset(header, nothing)
     ):

@@ -1,8 +1,6 @@
 """The signer process: identity, head, one worker a partition, the engine behind its socket."""
 
-import ctypes
 import os
-import resource
 import signal
 import sys
 import threading
@@ -11,6 +9,7 @@ from pathlib import Path
 from types import FrameType
 
 from sealwright.core.errors import SealwrightError, UnavailableError
+from sealwright.keystores.dumps import forbid_dumps
 from sealwright.keystores.frames import Failure, Item
 from sealwright.keystores.numbers import Block
 from sealwright.keystores.secrets import read_secret
@@ -28,7 +27,6 @@ from sealwright.wiring.configuration import Configuration, PartitionSetting
 from sealwright.wiring.private_keys import read_ed25519
 from sealwright.wiring.readiness import say_ready
 
-PR_SET_DUMPABLE = 4
 LOOK_SECONDS = 5.0
 """How often it is looked whose canary is due."""
 
@@ -196,9 +194,3 @@ def _sing(canaries: Canaries, endpoint: Endpoint, ended: threading.Event, look_s
             sys.stderr.write(f"sealwright: signer: canaries: {e.message}\n")
         except Exception as e:  # noqa: BLE001 - whatever it is, a watch that ends is worse than one that stumbles
             sys.stderr.write(f"sealwright: signer: canaries: {type(e).__name__}\n")
-
-
-def forbid_dumps() -> None:
-    """No core files, and no reading of this process's memory by others of the same user."""
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
