@@ -12,7 +12,7 @@ from tests.cli.online import Said, Terminal
 from tests.simulators.live import PEOPLE, Live
 from tests.verifiers import lms_libraries
 
-from sealwright.client.stateful import SOFTWARE_LABEL
+from sealwright.client.stateful import SOFTWARE_LABEL, Numbers
 from sealwright.core import lms
 from sealwright.core.keys import HssLmsPublicKey, PublicKey
 from sealwright.wiring import doctor, doctor_records
@@ -149,13 +149,17 @@ def test_parameters_that_nobody_offers_are_refused_before_anything_is_made(termi
     )  # fmt: skip
     assert said.code == WRONG_SETTING
     assert "ed25519 has no parameters" in said.err
+    size = ("--algorithm", "ml-dsa-65", "--format", "raw", "--size", 2048, "--instance", live.configuration.folder)
+    said = terminal.run("root-a", "key", "create", "sensor/production/pq", *size)
+    assert said.code == WRONG_SETTING
+    assert "hint: leave the size out: there is one" in said.err
 
 
 def test_a_key_with_few_numbers_left_is_warned_of(terminal, live, tmp_path):
     terminal.good("root-a", "product", "add", "lamp", "--environment", "production", "--key-grade", "software")
     assert make_key(terminal, live, "lamp/production/1", "--parameters", "sha256-n24-h5-w4").code == 0
     apply(terminal)
-    assert "31 left" in terminal.good("ada", "key", "show", "lamp/production/1").out
+    assert "32 in all, none given out yet, 31 left" in terminal.good("ada", "key", "show", "lamp/production/1").out
     for number in range(3):  # a block has as many as a request needs
         images = new_images(tmp_path, number)
         signed(terminal, images, "lamp")
@@ -169,8 +173,25 @@ def test_a_key_with_few_numbers_left_is_warned_of(terminal, live, tmp_path):
     request = approved(terminal, images, "lamp")
     said = terminal.run("ada", "request", "fetch", request, *images, "--wait", "30")
     assert said.code == REFUSED
-    assert "has no signature left" in said.err
+    assert "has 1 signature numbers left, 10 are wanted at once" in said.err
+    assert "rotate the key: `sealwright key create`" in said.err
     findings = {finding.found: finding for finding in doctor_records.examine(live.configuration)}
     few = findings["lamp/production/1: 31 of 32 marked in the log, 1 left"]
     assert (few.level, few.subject) == (doctor.Level.WARNING, "keys")
     assert f"lamp/production/1: {SOFTWARE_LABEL}" in findings
+    signed(terminal, images[:1], "lamp")
+    said = terminal.good("ada", "key", "show", "lamp/production/1")
+    assert "active, used up" in said.out
+    assert "key lamp/production/1 is used up: it signs what the signer's last block has left, then nothing" in said.err
+    assert "active, used up" in terminal.good("ada", "key", "list").out
+    assert terminal.good("ada", "key", "show", "lamp/production/1", "--json").json["numbers"]["used_up"] is True
+    findings = {finding.found: finding for finding in doctor_records.examine(live.configuration)}
+    used_up = findings["lamp/production/1 is used up: 32 of 32 marked in the log, 0 left"]
+    assert (used_up.level, used_up.subject) == (doctor.Level.PROBLEM, "keys")
+
+
+@pytest.mark.parametrize(
+    ("marked", "capacity", "is_few"), [(16, 32, False), (17, 32, True), (1008, 1024, True), (32000, 32768, True)]
+)
+def test_less_than_two_blocks_are_few(marked, capacity, is_few):
+    assert Numbers(marked=marked, capacity=capacity).is_few is is_few

@@ -40,7 +40,7 @@ def list_keys(product: Annotated[str, typer.Option(help="only this product's")] 
     rows: list[tuple[str, ...]] = [("KEY", "ALGORITHM", "FORMAT", "GRADE", "FINGERPRINT", "STATE")]
     for profile in keys:
         taken = revoked.key(profile.id)
-        state = f"revoked, {spell_taken(taken)}" if taken else str(profile.state)
+        state = _state(profile, taken, numbers.get(profile.id))
         left = f", {numbers[profile.id].left:,} signatures left" if profile.id in numbers else ""
         own = earlier.fingerprint_of(profile)[:16]
         rows.append((profile.id, _kind(profile), profile.image_format or "any", profile.grade, own, f"{state}{left}"))
@@ -97,6 +97,12 @@ def _kind(profile: KeyProfile) -> str:
     return f"{profile.algorithm} {stateful.parameters_of(profile)}".rstrip()
 
 
+def _state(profile: KeyProfile, taken: Taken | None, numbers: stateful.Numbers | None) -> str:
+    if taken:
+        return f"revoked, {spell_taken(taken)}"
+    return f"{profile.state}, used up" if numbers and numbers.is_used_up else str(profile.state)
+
+
 def _warn(keys: Sequence[KeyProfile], numbers: Mapping[str, stateful.Numbers]) -> None:
     for profile in keys:
         if profile.id in numbers and numbers[profile.id].is_few:
@@ -113,7 +119,7 @@ def _rows(found: KeyProfile, taken: Taken | None, numbers: stateful.Numbers | No
         ("partition", found.partition),
         ("grade", f"{found.grade}, {found.origin}"),
         ("minutes", found.minutes or "none: it was made without a ceremony"),
-        ("state", f"revoked, {spell_taken(taken)}" if taken else str(found.state)),
+        ("state", _state(found, taken, numbers)),
         ("fingerprint", public.fingerprint),
     ]
     if numbers:
@@ -138,6 +144,7 @@ def _as_json(desk: administration.Desk, profile: KeyProfile, numbers: stateful.N
     state: dict[str, object] = {}
     if numbers:
         counts = {"marked": numbers.marked, "capacity": numbers.capacity, "left": numbers.left, "few": numbers.is_few}
+        counts["used_up"] = numbers.is_used_up
         state = {"parameters": stateful.parameters_of(profile), "numbers": counts}
     if label := stateful.label_of(profile):
         state["note"] = label

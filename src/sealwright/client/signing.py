@@ -42,6 +42,7 @@ Tell = Callable[[str], None]
 RETRY_SECONDS = 1.0
 PROGRESS_SECONDS = 5
 """How soon somebody who watches hears of a vote, or of what the signer does."""
+ROTATE = "too few numbers are left, so rotate the key: `sealwright key create`, then `sealwright policy propose`"
 LARGE_BYTES = 16 << 20  # takes long enough to say so
 
 
@@ -322,9 +323,9 @@ def check_signed(status: Status, resume: str) -> None:
             retry_after_seconds=MAX_WAIT_SECONDS,
             hint=f"resume with `{resume}`",
         )
-    raise RefusedError(
-        f"request {status.id} is {state}{detail}", code=_code_of(state, status.detail), hint="request anew"
-    )
+    code = _code_of(state, status.detail)
+    hint = ROTATE if code is Code.STATE_EXHAUSTED else "request anew"
+    raise RefusedError(f"request {status.id} is {state}{detail}", code=code, hint=hint)
 
 
 def _code_of(state: RequestState, detail: str) -> Code:

@@ -7,11 +7,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from sealwright.core.keys import HssLmsPublicKey, PublicKey
+from sealwright.core.number_blocks import block_size
 from sealwright.policy.documents import KeyGrade, KeyProfile
 
 SOFTWARE_LABEL = "software LMS: not SP 800-208 compliant, key not in a validated module"
-FEW = 10
-"""Less than this part of all numbers left is few."""
+FEW, FEW_BLOCKS = 10, 2
+"""Less than this part of all numbers left is few, and so is less than so many blocks: a restart burns one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,9 +30,16 @@ class Numbers:
     @property
     def is_few(self) -> bool:
         """Whether it is time to make the next key."""
-        return self.left * FEW < self.capacity
+        return self.left < max(self.capacity / FEW, FEW_BLOCKS * block_size(self.capacity))
+
+    @property
+    def is_used_up(self) -> bool:
+        """Whether there is none left to give out; the running signer may have some of its last block."""
+        return self.left == 0
 
     def __str__(self) -> str:
+        if self.marked <= 1:  # that of its certificate; a draft's key is not in the log either
+            return f"{self.capacity:,} in all, none given out yet, {self.left:,} left"
         return f"{self.marked:,} of {self.capacity:,} marked in the log, {self.left:,} left"
 
 
@@ -64,5 +72,7 @@ def any_stateful(profiles: Sequence[KeyProfile]) -> bool:
 
 
 def few_left(profile: KeyProfile, numbers: Numbers) -> str:
-    """Return the warning about a key that is nearly used up."""
+    """Return the warning about a key that is used up, or nearly."""
+    if numbers.is_used_up:
+        return f"key {profile.id} is used up: it signs what the signer's last block has left, then nothing; rotate it"
     return f"key {profile.id} has {numbers.left:,} of {numbers.capacity:,} signature numbers left: make the next key"

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from sealwright.core import lms
 from sealwright.core.errors import Code, RefusedError, SealwrightError, UnavailableError
 from sealwright.core.keys import HssLmsPublicKey, PublicKey
+from sealwright.core.number_blocks import block_size
 from sealwright.policy.authorise import Approved
 from sealwright.policy.documents import MAX_MARKS, Mark, Root
 from sealwright.policy.fold import LogState
@@ -20,8 +21,6 @@ from sealwright.signer.ports import Partition, SigningTask
 
 FIRST_NUMBER = 1
 """Number 0 is in the certificate that was made with the key."""
-SHARE, SMALLEST, LARGEST = 128, 8, 1024
-"""A block is this part of all numbers that a key has, but within these bounds."""
 MAX_KEPT_BYTES = 64 << 20
 """So many bytes of signatures are kept to be given again; then nothing new is signed until some requests expire."""
 MAX_FAILURES = 8
@@ -128,7 +127,7 @@ class Blocks:
         wanted, self._wanted, self._announced = self._wanted, {}, {}
         for key, (count, next_number, capacity) in list(wanted.items())[:MAX_MARKS]:
             first = max(FIRST_NUMBER, next_number, logged.get(key, 0))
-            stop = min(capacity, first + max(count, min(max(capacity // SHARE, SMALLEST), LARGEST)))
+            stop = min(capacity, first + max(count, block_size(capacity)))
             if stop - first >= count:  # else another signer took them since; said when the key is asked for again
                 self._open[key], self._announced[key] = [first, stop], (count, next_number, capacity)
         return tuple(Mark(key=key, first=self._open[key][0], stop=self._open[key][1]) for key in self._announced)

@@ -221,6 +221,9 @@ def _numbers(
             continue
         if is_lost(configuration, profile):
             yield problem("keys", f"{profile.id}: its counter is lost, and without it nothing is signed", NEXT_KEY)
+        elif numbers.is_used_up:
+            remedy = "rotate it: make the next key with `sealwright key create`, then `sealwright policy propose`"
+            yield problem("keys", f"{profile.id} is used up: {numbers}", remedy)
         elif numbers.is_few:
             remedy = "make the next key with `sealwright key create` before this one is used up"
             yield warning("keys", f"{profile.id}: {numbers}", remedy)
