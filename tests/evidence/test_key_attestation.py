@@ -4,14 +4,17 @@ import ssl
 import time
 
 import pytest
+from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID
 from tests.simulators.ceremonies import EXPORTABLE_UNDER_WRAP, FIRMWARE, SERIAL, SIGN_ECDSA, Vendor
 
 from sealwright.core.errors import FormatError, SealwrightError, VerificationError
 from sealwright.evidence.key_attestation import load_roots, verify_yubihsm
 
 NOW = int(time.time())
+AUTHORITY = x509.BasicConstraints(ca=True, path_length=0)
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +102,7 @@ def test_a_key_in_the_device_cannot_attest_another_one(vendor, private, spki):
     genuine = vendor.attest(spki)
     forged = vendor.attest(spki_of(outside), signer=private, issuer="YubiHSM Attestation id:0x0007")
     chain = (forged.public_bytes(serialization.Encoding.DER), *vendor.chain(genuine))
-    with pytest.raises(VerificationError, match="is no authority"):
+    with pytest.raises(VerificationError, match="itself attested"):
         check(vendor, chain, spki_of(outside))
 
 
@@ -111,17 +114,89 @@ def test_an_attested_key_right_under_an_authority_attests_nothing_either(vendor,
         check(vendor, chain, spki)
 
 
+def issued(vendor, name, *extensions, by="device", serial=SERIAL):
+    """Return key and certificate of what looks like a device, issued by somebody of the vendor."""
+    own = ec.generate_private_key(ec.SECP256R1())
+    builder = vendor._builder(name, f"{vendor.name} {by}", own.public_key())
+    for value in extensions:
+        builder = builder.add_extension(value, critical=isinstance(value, x509.BasicConstraints))
+    if serial:
+        said = {number: value for number, value in vendor.members(serial=int(serial)).items() if number in ("1", "2")}
+        builder = vendor._extended(builder, said)
+    return own, builder.sign(vendor.keys[by], hashes.SHA256())
+
+
+def der_of(*certificates):
+    return tuple(c.public_bytes(serialization.Encoding.DER) for c in certificates)
+
+
 def test_an_authority_below_the_device_is_none(vendor, spki):
-    leaf = vendor.attest(spki)
-    device = vendor.certificates["device"]
-    below = ec.generate_private_key(ec.SECP256R1())
-    second = vendor._builder("TEST ONLY second", device.subject.rfc4514_string()[3:], below.public_key()).sign(
-        vendor.keys["device"], hashes.SHA256()
-    )
+    below, second = issued(vendor, "TEST ONLY second", AUTHORITY)
     leaf = vendor.attest(spki, signer=below, issuer="TEST ONLY second")
-    chain = (leaf, second, device, vendor.certificates["authority"])
-    with pytest.raises(VerificationError, match="device is no authority"):
-        check(vendor, tuple(c.public_bytes(serialization.Encoding.DER) for c in chain), spki)
+    chain = der_of(leaf, second, vendor.certificates["device"], vendor.certificates["authority"])
+    with pytest.raises(VerificationError, match="device allows 0 authorities below it"):
+        check(vendor, chain, spki)
+
+
+USAGE = dict.fromkeys(
+    ("content_commitment", "key_encipherment", "data_encipherment", "key_agreement", "crl_sign", "encipher_only",
+     "decipher_only"), False,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("extensions", "serial", "why"),
+    [
+        ((AUTHORITY,), SERIAL, ""),
+        ((AUTHORITY, x509.KeyUsage(digital_signature=False, key_cert_sign=True, **USAGE)), SERIAL, ""),
+        ((), SERIAL, "web server is no authority"),
+        ((x509.BasicConstraints(ca=False, path_length=None),), SERIAL, "web server is no authority"),
+        ((AUTHORITY, x509.KeyUsage(digital_signature=True, key_cert_sign=False, **USAGE)), SERIAL, "by its key usage"),
+        ((AUTHORITY, x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH])), SERIAL, "by its extended key usage"),
+        ((AUTHORITY,), "", "web server lacks the extension 1.3.6.1.4.1.41482.4.2"),
+        ((AUTHORITY,), "5", "name different devices"),
+    ],
+)
+def test_what_attests_is_an_authority_and_a_device_of_that_serial_number(vendor, spki, extensions, serial, why):
+    own, between = issued(vendor, "web server", *extensions, by="authority", serial=serial)
+    chain = der_of(vendor.attest(spki, signer=own, issuer="web server"), between, vendor.certificates["authority"])
+    if not why:
+        assert check(vendor, chain, spki).serial == SERIAL
+        return
+    with pytest.raises(VerificationError, match=why):
+        check(vendor, chain, spki)
+
+
+def test_a_yubikey_under_the_same_root_attests_no_key_of_a_yubihsm(vendor, spki):
+    """Its PIV applet certifies any key that its user put into a slot, and that key signs anything."""
+    slot = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.3.6.1.4.1.41482.3.8"), b"\x01\x01")
+    own, between = issued(vendor, "YubiKey PIV Attestation 9a", AUTHORITY, slot, by="authority")
+    leaf = vendor.attest(spki, signer=own, issuer="YubiKey PIV Attestation 9a")
+    with pytest.raises(VerificationError, match=r"41482\.3\.8: it is of another product than a YubiHSM"):
+        check(vendor, der_of(leaf, between, vendor.certificates["authority"]), spki)
+
+
+@pytest.mark.parametrize(
+    ("number", "data", "why"),
+    [
+        ("3", "03020080", "origin 0x80"),
+        ("3", "03020780", "41482.4.3 is no string of 8 bits"),
+        ("3", "0303000001", "41482.4.3 is no string of 8 bits"),
+        ("3", "030100", "41482.4.3 is no string of 8 bits"),
+        ("4", "03020001", "41482.4.4 is no string of 16 bits"),
+        ("5", "030100", "41482.4.5 is no string of 64 bits"),
+        ("5", "03020080", "41482.4.5 is no string of 64 bits"),
+        ("5", "0309000000000000000000", "the key has no capability"),
+        ("1", "0400", "firmware of 0 bytes"),
+    ],
+)
+def test_extensions_have_the_sizes_that_devices_give_them(vendor, spki, number, data, why):
+    said = {**vendor.members(), number: bytes.fromhex(data)}
+    public = serialization.load_der_public_key(spki)
+    builder = vendor._builder("YubiHSM Attestation id:0x0007", f"{vendor.name} device", public)
+    leaf = vendor._extended(builder, said).sign(vendor.keys["device"], hashes.SHA256())
+    with pytest.raises(VerificationError, match=why):
+        check(vendor, vendor.chain(leaf), spki)
 
 
 def test_dates_are_judged_at_the_time_of_the_ceremony(vendor, spki):

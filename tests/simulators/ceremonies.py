@@ -82,8 +82,10 @@ class Vendor:
         for who, by in (("root", "root"), ("authority", "root"), ("device", "authority")):
             self.keys[who] = ec.generate_private_key(ec.SECP256R1())
             builder = self._builder(f"{self.name} {who}", f"{self.name} {by}", self.keys[who].public_key())
-            if who != "device":
-                builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+            length = 0 if who == "device" else None
+            builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=length), critical=True)
+            if who == "device":
+                builder = self._extended(builder, {n: v for n, v in self.members().items() if n in ("1", "2")})
             self.certificates[who] = builder.sign(self.keys[by], hashes.SHA256())
 
     @property
@@ -98,10 +100,7 @@ class Vendor:
         """Attest a key as its device does; ``changes`` are members by number, None leaves one out."""
         public: Any = serialization.load_der_public_key(spki_der)
         builder = self._builder("YubiHSM Attestation id:0x0007", issuer or f"{self.name} device", public)
-        for number, value in self.members(**changes).items():
-            if value is not None:
-                oid = x509.ObjectIdentifier(ARC + number)
-                builder = builder.add_extension(x509.UnrecognizedExtension(oid, value), critical=False)
+        builder = self._extended(builder, self.members(**changes))
         return builder.sign(signer or self.keys["device"], hashes.SHA256())
 
     def chain(self, leaf: x509.Certificate) -> tuple[bytes, ...]:
@@ -132,6 +131,14 @@ class Vendor:
             "9": core.UTF8String(said["label"]),
         }
         return {number: None if value is None else value.dump() for number, value in encoded.items()}
+
+    @staticmethod
+    def _extended(builder: x509.CertificateBuilder, members: dict[str, bytes | None]) -> x509.CertificateBuilder:
+        for number, value in members.items():
+            if value is not None:
+                oid = x509.ObjectIdentifier(ARC + number)
+                builder = builder.add_extension(x509.UnrecognizedExtension(oid, value), critical=False)
+        return builder
 
     @staticmethod
     def _builder(subject: str, issuer: str, public: Any) -> x509.CertificateBuilder:

@@ -19,13 +19,15 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from sealwright.core.certificates import UNREADABLE
 from sealwright.core.errors import Code, FormatError, VerificationError
 
-_ARC = "1.3.6.1.4.1.41482.4."
+_VENDOR_ARC = "1.3.6.1.4.1.41482."
+_ARC = f"{_VENDOR_ARC}4."
 FIRMWARE, SERIAL, ORIGIN, DOMAINS, CAPABILITIES, OBJECT_ID, LABEL, FIPS = (
     x509.ObjectIdentifier(_ARC + n) for n in ("1", "2", "3", "4", "5", "6", "9", "10")
 )
 GENERATED = 0x01
 """Origin: made inside.  0x02 is imported, 0x10 came in wrapped."""
 EXPORTABLE_UNDER_WRAP = 1 << 16
+FIRMWARE_BYTES, ORIGIN_BYTES, DOMAINS_BYTES, CAPABILITIES_BYTES = 3, 1, 2, 8
 MAX_CHAIN = 8
 MAX_INTEGER_BITS = 256
 """Far beyond any serial number, and short enough to be printed."""
@@ -58,22 +60,30 @@ def verify_yubihsm(
     leaf, device = certificates[0], certificates[1]
     if _spki(leaf) != public_key:
         raise _refused("the attestation is that of another key")
-    root = _check_chain(certificates, roots, at_seconds)
-    for certificate in (*certificates[1:], root):
+    for certificate in certificates[1:]:
         # A key in the device can sign too: what it attests looks like this, and proves nothing about the device.
         if any(_extension(certificate, oid) is not None for oid in (ORIGIN, CAPABILITIES, OBJECT_ID)):
             raise _refused("the key is attested by a key that is itself attested, not by the device")
+    for certificate in (leaf, device):
+        _check_is_of_a_yubihsm(certificate)
+    root = _check_chain(certificates, roots, at_seconds)
     serial = _integer(leaf, SERIAL)
-    if _extension(device, SERIAL) is not None and _integer(device, SERIAL) != serial:
+    if _integer(device, SERIAL) != serial:
         raise _refused("key and device certificate name different devices")
-    origin, capabilities = _bits(leaf, ORIGIN), _bits(leaf, CAPABILITIES)
+    origin, capabilities = _bits(leaf, ORIGIN, ORIGIN_BYTES), _bits(leaf, CAPABILITIES, CAPABILITIES_BYTES)
+    _bits(leaf, DOMAINS, DOMAINS_BYTES)
     if origin != GENERATED:
         raise _refused(f"the key was not made in the device: origin {origin:#x}")
+    if not capabilities:
+        raise _refused("the key has no capability, so it signs nothing")
     if capabilities & EXPORTABLE_UNDER_WRAP:
         raise _refused("the device may export the key under a wrapping key")
+    firmware = _value(leaf, FIRMWARE, core.OctetString)
+    if len(firmware) != FIRMWARE_BYTES:
+        raise _refused(f"firmware of {len(firmware)} bytes, {FIRMWARE_BYTES} name a version")
     return Attested(
         serial=str(serial),
-        firmware=".".join(str(part) for part in _value(leaf, FIRMWARE, core.OctetString)),
+        firmware=".".join(map(str, firmware)),
         object_id=_integer(leaf, OBJECT_ID),
         label=str(_value(leaf, LABEL, core.UTF8String)),
         says_fips=_extension(leaf, FIPS) is not None,
@@ -121,7 +131,7 @@ def _check_chain(
     for certificate, issuer in pairwise(links):
         if not _is_issued_by(certificate, issuer):
             raise _refused(f"{_name(certificate)} is not signed by {_name(issuer)}")
-    for depth, issuer in enumerate(links[2:]):  # above the device, which need not call itself an authority
+    for depth, issuer in enumerate(links[1:]):
         _check_authority(issuer, depth)
     for certificate in links:
         if not certificate.not_valid_before_utc <= at <= certificate.not_valid_after_utc:
@@ -129,8 +139,16 @@ def _check_chain(
     return root
 
 
+def _check_is_of_a_yubihsm(certificate: x509.Certificate) -> None:
+    """The vendor's other products attest too, such as a YubiKey's PIV applet (41482.3) keys that its user chose."""
+    for extension in certificate.extensions:
+        arc = extension.oid.dotted_string
+        if arc.startswith(_VENDOR_ARC) and not arc.startswith(_ARC):
+            raise _refused(f"{_name(certificate)} has the extension {arc}: it is of another product than a YubiHSM")
+
+
 def _check_authority(certificate: x509.Certificate, authorities_below: int) -> None:
-    """RFC 5280, section 6.1.4 (k) to (n): what signs certificates says that it may."""
+    """RFC 5280, section 6.1.4 (k) to (n): what signs certificates says that it may, and is for nothing else."""
     try:
         constraints = certificate.extensions.get_extension_for_class(x509.BasicConstraints).value
     except x509.ExtensionNotFound:
@@ -139,6 +157,11 @@ def _check_authority(certificate: x509.Certificate, authorities_below: int) -> N
         raise _refused(f"{_name(certificate)} is no authority")
     if constraints.path_length is not None and authorities_below > constraints.path_length:
         raise _refused(f"{_name(certificate)} allows {constraints.path_length} authorities below it")
+    for extension in certificate.extensions:
+        if isinstance(extension.value, x509.KeyUsage) and not extension.value.key_cert_sign:
+            raise _refused(f"{_name(certificate)} may not sign certificates, by its key usage")
+        if isinstance(extension.value, x509.ExtendedKeyUsage):
+            raise _refused(f"{_name(certificate)} is for another purpose, by its extended key usage")
 
 
 def _is_issued_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
@@ -156,10 +179,15 @@ def _extension(certificate: x509.Certificate, oid: x509.ObjectIdentifier) -> byt
     return None
 
 
-def _value(certificate: x509.Certificate, oid: x509.ObjectIdentifier, kind: type[Any]) -> Any:
+def _required(certificate: x509.Certificate, oid: x509.ObjectIdentifier) -> bytes:
     data = _extension(certificate, oid)
     if data is None:
-        raise _refused(f"the attestation lacks the extension {oid.dotted_string}")
+        raise _refused(f"{_name(certificate)} lacks the extension {oid.dotted_string}")
+    return data
+
+
+def _value(certificate: x509.Certificate, oid: x509.ObjectIdentifier, kind: type[Any]) -> Any:
+    data = _required(certificate, oid)
     try:
         return kind.load(data, strict=True).native
     except (ValueError, TypeError) as e:
@@ -175,9 +203,13 @@ def _integer(certificate: x509.Certificate, oid: x509.ObjectIdentifier) -> int:
     return value
 
 
-def _bits(certificate: x509.Certificate, oid: x509.ObjectIdentifier) -> int:
-    """Return a BIT STRING as a number: its last bit is the least one."""
-    return int.from_bytes(_value(certificate, oid, core.OctetBitString))
+def _bits(certificate: x509.Certificate, oid: x509.ObjectIdentifier, size: int) -> int:
+    """Return a BIT STRING of exactly so many bytes as a number: its last bit is the least one."""
+    data = _required(certificate, oid)
+    tag, length, unused = core.BitString.tag, 1 + size, 0
+    if len(data) != 3 + size or data[:3] != bytes([tag, length, unused]):
+        raise _refused(f"extension {oid.dotted_string} is no string of {8 * size} bits")
+    return int.from_bytes(data[3:])
 
 
 def _spki(certificate: x509.Certificate) -> bytes:
