@@ -26,7 +26,13 @@ from sealwright.core import records
 from sealwright.core.digests import document_digest
 from sealwright.core.envelopes import SignedDocument
 from sealwright.core.schemas import schema_of
+from sealwright.keystores import private_keys
+from sealwright.keystores.certificates import self_signed
+from sealwright.keystores.interface import CertificateTemplate
+from sealwright.keystores.opening import open_ceremony
+from sealwright.keystores.secrets import Secret
 from sealwright.policy.minutes import Minutes
+from sealwright.wiring.ceremony_files import Journal
 
 PEOPLE = ("ada", "ben", "cleo")
 pytestmark = pytest.mark.slow
@@ -128,10 +134,20 @@ def hsm(tmp_path):
 @pytest.fixture
 def vault(room, hsm):
     """The room with a product whose keys live in a token of SoftHSM, made beforehand with its own tool."""
+    return token(room, hsm, "1234")
+
+
+@pytest.fixture
+def device(room, hsm):
+    """The same with a token that says it is a YubiHSM 2, which nobody here has, and its form of a PIN."""
+    return token(room, hsm, "0001TEST-ONLY", "&x-device=yubihsm-2")
+
+
+def token(room, hsm, code, more=""):
     product = f"vault{os.urandom(3).hex()}"
-    uri = hsm.token(f"{product}-production")
+    uri = hsm.token(f"{product}-production", code) + more
     pin = room.folder / "pin"
-    pin.write_text("1234\n")
+    pin.write_text(f"{code}\n")
     pin.chmod(0o600)
     room.good("product", "add", product, "--environment", "production")
     return room, product, ("--keystore", uri, "--secret", f"file:{pin}"), hsm
@@ -381,9 +397,15 @@ def test_minutes_in_which_the_token_says_extractable_are_refused(vault):
         changed = rewrite(minutes, room.folder, keys=(replace(made, attributes=turned),))
         refused = room.run("key", "minutes", "show", changed)
         assert (refused.returncode, f"{name}, as the token says it: {why}" in refused.stderr) == (1, True)
-    left_out = tuple(a for a in made.attributes if a.name != "EXTRACTABLE")
-    changed = rewrite(minutes, room.folder, keys=(replace(made, attributes=left_out),))
-    assert "got nothing" in room.run("key", "minutes", "show", changed).stderr
+    for left_out in made.attributes:
+        some = tuple(a for a in made.attributes if a is not left_out)
+        changed = rewrite(minutes, room.folder, keys=(replace(made, attributes=some),))
+        refused = room.run("key", "minutes", "show", changed)
+        assert f"{left_out.name}, as the token says it: expected {left_out.value}, got nothing" in refused.stderr
+    (local,) = (a for a in made.attributes if a.name == "LOCAL")
+    some = tuple(a for a in made.attributes if a.name != "SENSITIVE")
+    twice = rewrite(minutes, room.folder, keys=(replace(made, attributes=(replace(local, value=False), *some)),))
+    assert "LOCAL is there twice" in room.run("key", "minutes", "show", twice).stderr
 
 
 def test_another_token_than_that_of_the_script_is_refused_before_anything_is_made(vault):
@@ -396,8 +418,8 @@ def test_another_token_than_that_of_the_script_is_refused_before_anything_is_mad
     assert objects(hsm, product) == ""
 
 
-def test_an_attested_key_waits_for_its_attestation_and_refuses_every_wrong_one(vault):
-    room, product, place, _ = vault
+def test_an_attested_key_waits_for_its_attestation_and_refuses_every_wrong_one(device):
+    room, product, place, _ = device
     vendor, foreign = Vendor(), Vendor()
     text = script(
         room.people, key("1"), id=product, product=product, grade="hardware-attested", module=module(),
@@ -407,8 +429,7 @@ def test_an_attested_key_waits_for_its_attestation_and_refuses_every_wrong_one(v
     command = ("key", "ceremony", path, "--instance", room.instance, *place)
     waiting = room.run(*command)
     assert (waiting.returncode, "still missing is the attestation of" in waiting.stderr) == (75, True)
-    journal = json.loads((room.instance / "ceremonies" / product / "journal.json").read_bytes())
-    spki = records.canonical.from_base64(journal["keys"][0]["public_key"])
+    spki = journalled(room, product)
     wrong = {
         "another.pem": (vendor.pem(vendor.attest(other_key())), "that of another key"),
         "foreign.pem": (foreign.pem(foreign.attest(spki)), "leads to none of the roots"),
@@ -433,8 +454,8 @@ def test_an_attested_key_waits_for_its_attestation_and_refuses_every_wrong_one(v
     assert (refused.returncode, "that of another key" in refused.stderr) == (1, True)
 
 
-def test_an_attestation_of_another_device_than_that_of_the_script_is_refused(vault):
-    room, product, place, _ = vault
+def test_an_attestation_of_another_device_than_that_of_the_script_is_refused(device):
+    room, product, place, _ = device
     vendor = Vendor()
     text = script(
         room.people, key("1"), id=product, product=product, grade="hardware-attested",
@@ -442,11 +463,45 @@ def test_an_attestation_of_another_device_than_that_of_the_script_is_refused(vau
     )  # fmt: skip
     command = ("key", "ceremony", room.write(text), "--instance", room.instance, *place)
     room.run(*command)
-    journal = json.loads((room.instance / "ceremonies" / product / "journal.json").read_bytes())
-    spki = records.canonical.from_base64(journal["keys"][0]["public_key"])
+    spki = journalled(room, product)
     file = room.write(vendor.pem(vendor.attest(spki)), "right.pem")
     refused = room.run(*command, "--attestation", f"{product}/production/1={file}")
     assert (refused.returncode, "expected 987654321, 2.4.1, got 123456789, 2.4.1" in refused.stderr) == (1, True)
+
+
+def test_attestations_of_a_device_that_the_token_is_not_are_refused_before_anything_is_made(vault):
+    room, product, place, hsm = vault
+    text = script(
+        room.people, key("1"), id=product, product=product, grade="hardware-attested", module=module(),
+        attestation=Vendor().rule(),
+    )  # fmt: skip
+    refused = room.run("key", "ceremony", room.write(text), "--instance", room.instance, *place)
+    assert refused.returncode == 77
+    assert "wants attestations of a yubihsm-2" in refused.stderr
+    assert "is in a token of softhsm-2: its keys would never have one" in refused.stderr
+    assert objects(hsm, product) == ""
+
+
+def test_minutes_with_the_attestation_of_another_device_than_their_token_are_refused(device):
+    room, product, place, _ = device
+    vendor = Vendor()
+    text = script(
+        room.people, key("1"), id=product, product=product, grade="hardware-attested", module=module(),
+        attestation=vendor.rule(),
+    )  # fmt: skip
+    room.run("key", "ceremony", room.write(text), "--instance", room.instance, *place)
+    file = room.write(vendor.pem(vendor.attest(journalled(room, product))), "right.pem")
+    minutes, _ = room.hold(text, *place, "--attestation", f"{product}/production/1={file}")
+    written = records.parse(Minutes, records.parse(SignedDocument, minutes.read_bytes()).document)
+    assert written.module.device == "yubihsm-2"
+    changed = rewrite(minutes, room.folder, module=replace(written.module, device="softhsm-2"))
+    refused = room.run("key", "minutes", "show", changed)
+    assert (refused.returncode, "expected yubihsm-2, got softhsm-2" in refused.stderr) == (1, True)
+
+
+def journalled(room, product):
+    journal = json.loads((room.instance / "ceremonies" / product / "journal.json").read_bytes())
+    return records.canonical.from_base64(journal["keys"][0]["public_key"])
 
 
 def other_key():
@@ -535,6 +590,33 @@ def test_a_ceremony_killed_on_key_files_resumes_without_a_second_key(room, point
     assert len(set(kept.iterdir()) - before) == 1
     room.sign(minutes, "ada", "ben")
     assert room.verify(minutes).returncode == 0
+
+
+def test_a_journal_that_was_changed_makes_no_imported_key_one_of_the_token(vault):
+    """Its words are not those of the token: somebody put a key there that is known outside, and says otherwise."""
+    room, product, place, hsm = vault
+    text = script(room.people, key("1"), id=product, product=product, grade="hardware-claimed", module=module())
+    path = interrupted(room, "recorded", text, *place)
+    file = room.instance / "ceremonies" / product / "journal.json"
+    honest = records.parse(Journal, file.read_bytes())
+    (made,) = honest.keys
+    outside = private_keys.generate(made.algorithm, 256)
+    ceremony = open_ceremony(hsm.uri(f"{product}-production"), Secret(b"1234"))
+    imported = ceremony.import_key(made.profile, outside, ())
+    ceremony.close()
+    certificate = self_signed(
+        imported.public_key, made.algorithm, lambda p: private_keys.sign(outside, made.algorithm, p),
+        CertificateTemplate(common_name=made.profile, not_before=ceremonies.BEGIN, not_after=ceremonies.END),
+    )  # fmt: skip
+    lying = replace(made, public_key=imported.public_key.spki_der, certificate=certificate)
+    file.write_bytes(records.serialise(replace(honest, keys=(lying,))))
+    refused = room.run("key", "ceremony", path, "--instance", room.instance, *place)
+    assert refused.returncode == 1
+    assert "what its keystore says of it is not what journal.json has" in refused.stderr
+    assert "LOCAL True" in refused.stderr.partition("got")[0]
+    assert "LOCAL False" in refused.stderr.partition("got")[2]
+    file.write_bytes(records.serialise(honest))
+    assert room.hold(text, *place)[1]["keys"][0]["grade"] == "hardware-claimed"
 
 
 def test_half_a_key_is_named_and_left_alone_until_somebody_says_so(vault):

@@ -41,8 +41,8 @@ KEPT_INSIDE = {
     "NEVER_EXTRACTABLE": True,
     "LOCAL": True,
 }
-INDISPENSABLE = ("SENSITIVE", "EXTRACTABLE")
-"""Some tokens do not keep the others."""
+UNSHOWN: Mapping[str, frozenset[str]] = {"nss": frozenset({"LOCAL"})}
+"""What a device does not keep, by its name; of every other one all five are demanded."""
 _TBS_KEY_AT = 6
 """The public key's place in a TBSCertificate with a version (RFC 5280, section 4.1)."""
 
@@ -170,6 +170,8 @@ def _check_module(minutes: Minutes, script: Script) -> None:
         raise _refused(f"the script is for {'key files' if stated is None else 'a token'}, the keystore is another")
     if stated is not None and stated.token_serial is not None and stated.token_serial != observed.serial:
         raise _differ("serial number of the token", stated.token_serial, observed.serial or "none")
+    if script.attestation is not None and script.attestation.kind != observed.device:
+        raise _differ("device that attests", script.attestation.kind, observed.device)
 
 
 def _check_key(script: Script, planned: PlannedKey, made: MadeKey) -> None:
@@ -202,14 +204,13 @@ def check_possession(certificate: bytes, public: PublicKey, algorithm: Algorithm
 
 def _check_grade(minutes: Minutes, script: Script, made: MadeKey, roots: Sequence[x509.Certificate]) -> Attested | None:
     """Work the grade out anew: what the token said of the key, and what the vendor attests."""
-    said: dict[str, bool] = {attribute.name: attribute.value for attribute in made.attributes}
     attested = None
     if minutes.module.kind == "files":
-        if said or made.attestation:
+        if made.attributes or made.attestation:
             raise _refused(f"key {made.profile} is in a file, and has the attributes of a token")
         grade = KeyGrade.SOFTWARE
     else:
-        _check_kept_inside(made.profile, said)
+        _check_kept_inside(minutes.module.device, made)
         attested = _check_attestation(minutes, script, made, roots)
         grade = KeyGrade.HARDWARE_CLAIMED if attested is None else KeyGrade.HARDWARE_ATTESTED
     if not made.grade == grade == script.grade:
@@ -217,10 +218,17 @@ def _check_grade(minutes: Minutes, script: Script, made: MadeKey, roots: Sequenc
     return attested
 
 
-def _check_kept_inside(profile: str, said: Mapping[str, bool]) -> None:
+def _check_kept_inside(device: str, made: MadeKey) -> None:
+    said: dict[str, bool] = {}
+    for attribute in made.attributes:
+        if attribute.name in said:
+            raise _refused(f"key {made.profile}: {attribute.name} is there twice")
+        said[attribute.name] = attribute.value
     for name, value in KEPT_INSIDE.items():
-        if (name in said or name in INDISPENSABLE) and said.get(name) is not value:
-            raise _differ(f"key {profile}: {name}, as the token says it", str(value), str(said.get(name, "nothing")))
+        if (name in said or name not in UNSHOWN.get(device, ())) and said.get(name) is not value:
+            raise _differ(
+                f"key {made.profile}: {name}, as the token says it", str(value), str(said.get(name, "nothing"))
+            )
 
 
 def _check_attestation(

@@ -7,14 +7,14 @@ bytes.  What the minutes prove is checked in ``evidence.minutes``.  Specificatio
 import tomllib
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from sealwright.core import canonical, records
 from sealwright.core.errors import Code, FormatError
 from sealwright.core.keys import Algorithm
 from sealwright.core.records import Bounds, Count, Digest, Id, Pattern, Salt, Text, Time
 from sealwright.policy.documents import Administrator, Authenticator, Environment, FileName, KeyGrade, Purpose
-from sealwright.policy.signatures import fingerprint
+from sealwright.policy.signatures import public_key_of
 
 MAX_SCRIPT_BYTES = 128 * 1024
 MAX_LINE_BYTES = 5000  # the reader of TOML takes a minute for a key of a hundred thousand dots
@@ -236,7 +236,9 @@ def parse_script(data: bytes) -> Script:
         text = data.decode()
         for line in text.split("\n"):
             canonical.encode(line.removesuffix("\r"))  # what people read must be what is there
-        script = records.load(Script, tomllib.loads(text))
+        value = tomllib.loads(text)
+        script = records.load(Script, value)
+        _check_texts(value)
         _check(script)
     except (ValueError, RecursionError) as e:  # of Unicode and of TOML
         raise _invalid(str(e)[:160]) from None
@@ -245,23 +247,38 @@ def parse_script(data: bytes) -> Script:
     return script
 
 
+def _check_texts(value: Any, name: str = "") -> None:
+    """Demand of what is read what holds for the file: an escape spells what no line of it could hold."""
+    match value:
+        case str():
+            for line in value.split("\n") if name == "roots" else [value]:  # certificates alone have lines
+                canonical.encode(line.removesuffix("\r") if name == "roots" else line)
+        case dict():
+            for key, member in value.items():
+                _check_texts(key)
+                _check_texts(member, key)
+        case list():
+            for item in value:
+                _check_texts(item)
+
+
 def _check(script: Script) -> None:
     if not is_partition_of(script.partition, script.product, script.environment):
         usual = partition_of(script.product, script.environment)
-        raise _invalid(f"partition: keys of {script.product} in {script.environment} lie in "
+        raise _wrong(f"partition: keys of {script.product} in {script.environment} lie in "
                        f"{usual} or {usual}-…, not in {script.partition}")  # fmt: skip
     people = [p.person for p in script.participants]
-    fingerprints = [fingerprint(a) for signer in script.signers for a in signer.authenticators]
-    for what, values in (("person", people), ("key", fingerprints), ("key to make", [k.name for k in script.keys])):
+    keys = [public_key_of(a) for signer in script.signers for a in signer.authenticators]
+    for what, values in (("person", people), ("key", keys), ("key to make", [k.name for k in script.keys])):
         if len(set(values)) != len(values):
-            raise _invalid(f"the same {what} is there twice")
+            raise _wrong(f"the same {what} is there twice")
     if script.signatures > len(people):
-        raise _invalid(f"signatures: {script.signatures} are demanded of {len(people)} participants")
+        raise _wrong(f"signatures: {script.signatures} are demanded of {len(people)} participants")
     is_software = script.grade is KeyGrade.SOFTWARE
     if is_software != (script.module is None):
-        raise _invalid("module: grade software has none, every other grade has one")
+        raise _wrong("module: grade software has none, every other grade has one")
     if (script.grade is KeyGrade.HARDWARE_ATTESTED) != (script.attestation is not None):
-        raise _invalid("attestation: grade hardware-attested needs it, and no other grade has it")
+        raise _wrong("attestation: grade hardware-attested needs it, and no other grade has it")
     for key in script.keys:
         _check_key(key, is_software=is_software)
     for certification in script.module.certifications if script.module else ():
@@ -271,21 +288,25 @@ def _check(script: Script) -> None:
 def _check_key(key: PlannedKey, *, is_software: bool) -> None:
     is_rsa = key.algorithm.startswith("rsa-")
     if is_rsa != (key.size_bits is not None):
-        raise _invalid(f"key {key.name}: size_bits belongs to RSA keys, which have no other size by themselves")
+        raise _wrong(f"key {key.name}: size_bits belongs to RSA keys, which have no other size by themselves")
     if key.algorithm.is_stateful != (key.parameters is not None):
-        raise _invalid(f"key {key.name}: parameters belong to HSS/LMS keys, which need them")
+        raise _wrong(f"key {key.name}: parameters belong to HSS/LMS keys, which need them")
     if key.backup is Backup.SEALED_COPY and not is_software:
-        raise _invalid(f"key {key.name}: only key files have sealed copies; a key of a token never leaves it")
+        raise _wrong(f"key {key.name}: only key files have sealed copies; a key of a token never leaves it")
     if key.backup is not Backup.NEVER and key.algorithm.is_stateful:
-        raise _invalid(f"key {key.name}: a copy of a stateful key would use signature numbers twice")
+        raise _wrong(f"key {key.name}: a copy of a stateful key would use signature numbers twice")
 
 
 def _check_certification(found: Certification) -> None:
     is_fips = found.standard is not Standard.COMMON_CRITERIA
     if is_fips and (found.level is None or found.assurance or found.profile):
-        raise _invalid(f"{found.standard} has a level of 1 to 4, and neither assurance nor profile")
+        raise _wrong(f"{found.standard} has a level of 1 to 4, and neither assurance nor profile")
     if not is_fips and (found.level is not None or found.assurance is None):
-        raise _invalid(f"{found.standard} has an assurance such as EAL4+, and no level")
+        raise _wrong(f"{found.standard} has an assurance such as EAL4+, and no level")
+
+
+def _wrong(message: str) -> FormatError:
+    return FormatError(message, code=Code.INVALID_DOCUMENT)
 
 
 def _invalid(message: str) -> FormatError:

@@ -34,7 +34,7 @@ from sealwright.policy.minutes import (
 )
 from sealwright.wiring.ceremony import KeyOrder, check_order, template
 from sealwright.wiring.ceremony_files import JOURNAL, Journal, begin, folder_of, load, locked, write
-from sealwright.wiring.ceremony_partition import OpenPartition, opened
+from sealwright.wiring.ceremony_partition import OpenPartition, check_module, observed_module, opened
 from sealwright.wiring.configuration import Configuration
 
 MINUTES, COPIES = "minutes.json", "sealed-copies"
@@ -97,11 +97,12 @@ def run(
         with opened(setting) as keystore:
             with keystore.asked() as ceremony:
                 facts = ceremony.describe()
-            observed = _observed(facts, is_files=setting.uri.startswith(FILES))
-            _check_module(script, observed)
+            observed = observed_module(facts, is_files=setting.uri.startswith(FILES))
+            check_module(script, observed)
             bench = _Bench(script, folder, keystore, facts, say)
             journal = bench.make_all(journal, discard_unfinished=discard_unfinished)
             journal = bench.attest(journal, attestations)
+            bench.read_back(journal)
         minutes = _minutes(script_bytes, journal, observed)
         document = records.serialise(minutes)
         checked = check_minutes(document, configuration.instance)
@@ -167,14 +168,13 @@ class _Bench:
             )
 
     def _record(self, planned: PlannedKey, algorithm: Algorithm, created: CreatedKey, *, taken_up: bool) -> MadeKey:
-        kept = {name: value for name, value in created.attributes.items() if name not in self._facts.unshown}
         return MadeKey(
             profile=created.label,
             public_key=created.public_key.spki_der,
             algorithm=algorithm,
             certificate=created.certificates[0],
             grade=KeyGrade(created.grade),
-            attributes=tuple(_attribute(name, value) for name, value in sorted(kept.items())),
+            attributes=self._shown(created.attributes),
             attestation=(),
             copies=self._copies(created) if planned.backup is Backup.SEALED_COPY else (),
             taken_up=taken_up,
@@ -220,23 +220,27 @@ class _Bench:
             )
         return journal
 
+    def read_back(self, journal: Journal) -> None:
+        """Ask the token again before the minutes: the journal is a file, and its word counts for nothing."""
+        for made in journal.keys:
+            with self._keystore.asked() as ceremony:
+                now = self._shown(ceremony.read_back(PublicKey(made.public_key).fingerprint))
+            if now != made.attributes:
+                raise VerificationError(
+                    f"key {made.profile}: what its keystore says of it is not what {JOURNAL} has",
+                    expected=_spell(made.attributes),
+                    got=_spell(now),
+                    code=Code.EVIDENCE_MISMATCH,
+                    hint=f"who changed {self._folder / JOURNAL}? Begin a ceremony with another id and new keys",
+                )
+
+    def _shown(self, attributes: Mapping[str, bool]) -> tuple[TokenAttribute, ...]:
+        kept = {name: value for name, value in attributes.items() if name not in self._facts.unshown}
+        return tuple(_attribute(name, value) for name, value in sorted(kept.items()))
+
     def _keep(self, journal: Journal) -> Journal:
         write(self._folder / JOURNAL, records.serialise(journal))
         return journal
-
-
-def _check_module(script: Script, observed: ObservedModule) -> None:
-    """Before anything is made: the keystore is the one of the script."""
-    if (script.module is None) != (observed.kind == "files"):
-        raise RefusedError(
-            f"the script wants grade {script.grade}, and {script.partition} is a partition of {observed.kind}",
-            code=Code.CONFLICT,
-            hint="make the partition where its keys shall live first: `sealwright key create --keystore` shows how",
-        )
-    if script.module and script.module.token_serial not in (None, observed.serial):
-        raise VerificationError(
-            "serial number of the token", expected=str(script.module.token_serial), got=observed.serial or "none"
-        )
 
 
 def _minutes(script_bytes: bytes, journal: Journal, observed: ObservedModule) -> Minutes:
@@ -253,20 +257,12 @@ def _minutes(script_bytes: bytes, journal: Journal, observed: ObservedModule) ->
     )
 
 
-def _observed(facts: ModuleFacts, *, is_files: bool) -> ObservedModule:
-    return ObservedModule(
-        kind="files" if is_files else "pkcs11",
-        device=facts.device,
-        is_tried=facts.is_tried,
-        manufacturer=facts.manufacturer or None,
-        model=facts.model or None,
-        serial=facts.serial or None,
-        firmware=facts.firmware or None,
-    )
-
-
 def _attribute(name: str, value: bool) -> TokenAttribute:
     return records.load(TokenAttribute, {"name": name, "value": value})
+
+
+def _spell(attributes: tuple[TokenAttribute, ...]) -> str:
+    return ", ".join(f"{attribute.name} {attribute.value}" for attribute in attributes) or "nothing"
 
 
 def _size(key: PlannedKey) -> int:
