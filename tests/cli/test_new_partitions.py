@@ -6,11 +6,12 @@ import sys
 import tomllib
 
 import pytest
+from tests.simulators import ceremonies
 from tests.simulators.softhsm import SoftHsm
 
 from sealwright.wiring import configuration, signer
 
-CREDENTIAL = 78
+CREDENTIAL, REFUSED = 78, 77
 ALGORITHM = ("--algorithm", "ecdsa-p256-sha256", "--format", "raw")
 
 
@@ -114,6 +115,13 @@ def test_options_that_the_settings_contradict_are_refused(create, product, tmp_p
         assert f"the settings have partition {product}-test elsewhere than {option} says" in refused.err
 
 
+def test_taking_up_a_key_makes_no_partition(live, create, product):
+    assert create("--existing", "0123456789").code == CREDENTIAL
+    assert settings_of(live, product) is None
+    assert not (live.configuration.folder / f"signer/secrets/{product}-test").exists()
+    assert not (live.configuration.folder / f"signer/keys/{product}-test").exists()
+
+
 def test_a_secret_alone_is_that_of_the_usual_place(live, create, product, tmp_path):
     pin = pin_file(tmp_path)
     assert create("--secret", f"file:{pin}").code == 0
@@ -168,3 +176,40 @@ def test_the_draft_is_kept_when_nobody_listens(live, terminal, product):
     with os.fdopen(writer, "wb") as closed:
         subprocess.run(command, env=environment, check=False, stdout=closed, stderr=subprocess.PIPE, timeout=60)
     assert f"{product}/test/quiet" in terminal.good("root-a", "policy", "check").out
+
+
+def test_a_ceremony_for_a_token_makes_no_partition_of_files(live, terminal, product, hsm, tmp_path):
+    people = {name: ceremonies.participant(tmp_path, name) for name in ("ada", "ben")}
+    told = {"id": product, "product": product, "environment": "test", "grade": "hardware-claimed"}
+    script = tmp_path / "script.toml"
+    script.write_text(ceremonies.script(people, ceremonies.key("1"), module=ceremonies.module(), **told))
+    command = ("key", "ceremony", script, "--instance", live.configuration.folder)
+    said = terminal.run("root-a", *command)
+    assert said.code == REFUSED
+    assert f"{product}-test is a partition of files" in said.err
+    assert settings_of(live, product) is None
+    assert not (live.configuration.folder / f"signer/keys/{product}-test").exists()
+    uri, pin = hsm.token(f"{product}-token"), pin_file(tmp_path)
+    terminal.good("root-a", *command, "--keystore", uri, "--secret", f"file:{pin}")
+    assert settings_of(live, product) == {"uri": uri, "secret": f"file:{pin}"}
+
+
+def test_every_option_that_takes_a_secret_names_the_same_sources_and_itself(live, terminal, tmp_path):
+    for command in (("init",), ("key", "create"), ("key", "ceremony"), ("key", "import")):
+        shown = " ".join(terminal.good("root-a", *command, "--help").out.split())
+        assert "file:PATH (mode 0600)" in shown, command
+    key = tmp_path / "key.pem"
+    key.write_text("no key")
+    said = terminal.run(
+        "root-a", "key", "import", "router/test/9", key, "--instance", live.configuration.folder,
+        "--passphrase", "1234", *ALGORITHM,
+    )  # fmt: skip
+    assert said.code == CREDENTIAL
+    assert "--passphrase: the source of a secret is" in said.err
+    assert "1234" not in said.err
+    administrator = f"ada={live.identities['root-a']}"
+    init = ("init", tmp_path / "new", "--origin", "log.example/new", "--administrator", administrator)
+    for option in ("--pin", "--so-pin"):
+        said = terminal.run("root-a", *init, "--keystore", "pkcs11:module-path=/m.so", option, "1234")
+        assert f"{option} takes the source of a secret, never the secret" in said.err
+        assert "1234" not in said.err

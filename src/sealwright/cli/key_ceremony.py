@@ -35,12 +35,12 @@ def ceremony(
     from sealwright.keystores.dumps import forbid_dumps  # noqa: PLC0415
     from sealwright.wiring import configuration, key_ceremony  # noqa: PLC0415
     from sealwright.wiring.ceremony import wanted  # noqa: PLC0415
-    from sealwright.wiring.partitions import ensure_partition, place_of  # noqa: PLC0415
+    from sealwright.wiring.partitions import check_kind, ensure_partition, place_of  # noqa: PLC0415
 
     forbid_dumps()
     data = read_script(script)
     plan, settings = parse_script(data), configuration.load(instance)
-    place_of(settings, plan.partition, uri=keystore, secret=secret)  # refused before anybody is asked
+    check_kind(plan, place_of(settings, plan.partition, uri=keystore, secret=secret))  # before anybody is asked
     orders, made = key_ceremony.orders(plan), key_ceremony.made_already(settings, data)
     with administration.reading() as desk:
         known = earlier.fetch(desk)

@@ -79,7 +79,9 @@ def create(
         check_new(ceremony.wanted(order, grade), desk.draft, desk.in_force.revocations)
         if not existing:
             earlier.fetch(desk).check_name(profile)
-        with partitions.partition_for(settings, order.partition, uri=keystore, secret=secret) as settled:
+        with partitions.partition_for(
+            settings, order.partition, uri=keystore, secret=secret, makes=not existing
+        ) as settled:
             made = (
                 existing_keys.find(desk, settled, order, existing) if existing else ceremony.create_key(settled, order)
             )

@@ -7,14 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from sealwright.client.ids import check_id
-from sealwright.core.errors import Code, ConfigurationError
+from sealwright.core.errors import Code, ConfigurationError, RefusedError
 from sealwright.keystores import ceremony_client
 from sealwright.keystores.interface import Ceremony
 from sealwright.keystores.opening import FILES, create_partition, partition_exists
 from sealwright.keystores.pkcs11_uri import SCHEME, parse_uri
 from sealwright.keystores.secrets import Secret, read_secret
 from sealwright.policy.documents import Environment
-from sealwright.policy.minutes import is_partition_of, partition_of
+from sealwright.policy.minutes import Script, is_partition_of, partition_of
 from sealwright.wiring import ceremony_partition
 from sealwright.wiring import configuration as settings
 from sealwright.wiring.configuration import Configuration, KeystoreSetting, PartitionSetting
@@ -66,18 +66,19 @@ def ensure_partition(configuration: Configuration, name: str, *, uri: str = "", 
 
 @contextmanager
 def partition_for(
-    configuration: Configuration, name: str, *, uri: str = "", secret: str = ""
+    configuration: Configuration, name: str, *, uri: str = "", secret: str = "", makes: bool = True
 ) -> Iterator[Configuration]:
     """Yield the settings with a partition in them; a new one is written down when what is done inside succeeds.
 
     ``uri`` and ``secret`` name another place than the instance's keystore setting does, such as a token that exists.
+    Where nothing is to be made, such as for a key that is there already, ``makes`` says so.
     After a failure nothing new is left but a token that was initialised, with the file of its PIN: the next try opens
     it, and without the file nobody could.
     """
     setting = place_of(configuration, name, uri=uri, secret=secret)
     is_known = name in configuration.partitions
     with ExitStack() as undo:
-        if is_known or not uri or setting.uri.startswith(FILES):
+        if makes and (is_known or not uri or setting.uri.startswith(FILES)):
             _make_missing(setting, configuration.keystore.so_pin, undo)
         settled = configuration
         if not is_known:
@@ -106,6 +107,18 @@ def place_of(configuration: Configuration, name: str, *, uri: str = "", secret: 
         raise ConfigurationError("another keystore needs the source of its secret", setting="--secret", hint=SOURCES)
     usual = configuration.keystore.partition(name)
     return PartitionSetting(uri=given_uri or usual.uri, secret=given_secret or usual.secret)
+
+
+def check_kind(script: Script, place: PartitionSetting) -> None:
+    """Raise ``RefusedError`` for a ceremony's partition of another kind than its script, before one is made."""
+    is_files = place.uri.startswith(FILES)
+    if (script.module is None) != is_files:
+        raise RefusedError(
+            f"the script wants grade {script.grade}, and {script.partition} is a partition of "
+            + ("files" if is_files else "pkcs11"),
+            code=Code.CONFLICT,
+            hint="--keystore and --secret name a token for a new partition; one that is there keeps its kind",
+        )
 
 
 def absolute_source(source: str, option: str) -> str:
