@@ -58,8 +58,10 @@ def create(
     What the policy, the signer or every verifier of the format would refuse later is refused before the key is made.
     """
     # The base install has no keystores.
+    from sealwright.keystores.dumps import forbid_dumps  # noqa: PLC0415
     from sealwright.wiring import ceremony, configuration, existing_keys, partitions  # noqa: PLC0415
 
+    forbid_dumps()
     check_format(image_format)
     check_id(profile, "PROFILE", "router/production/2026", slashes=True)
     order = ceremony.KeyOrder(
@@ -103,8 +105,10 @@ def import_key(
     """Take in an existing key, such as the one burnt into fielded devices; it stays graded software."""
     # The base install has no keystores.
     from sealwright.keystores import private_keys, secrets  # noqa: PLC0415
+    from sealwright.keystores.dumps import forbid_dumps  # noqa: PLC0415
     from sealwright.wiring import ceremony, configuration, partitions  # noqa: PLC0415
 
+    forbid_dumps()
     check_format(image_format)
     check_id(profile, "PROFILE", "router/production/2026", slashes=True)
     partitions.split_profile(profile)
