@@ -76,6 +76,7 @@ def test_verify_says_what_it_rests_on(raw, capsys):
         "approved by ben (recomputed), cleo (recomputed)",
         f"signed by key gateway/production/1, ecdsa-p256-sha256, software key {key['fingerprint'][:16]}",
         "format raw",
+        "option signing_time 1790000000 (2026-09-21 14:13:20 UTC)",
         "signed at 2026-09-21 14:13:20 UTC",
         "witnesses unwitnessed",
         "installation evaluation",
@@ -93,6 +94,7 @@ def test_verify_tells_programs_the_same(raw, capsys):
     assert shown["approvals"] == [{"person": p, "checked": "recomputed"} for p in ("ben", "cleo")]
     assert (shown["witnessed"], shown["grade"], shown["gates"], shown["notes"]) == (False, "evaluation", [], [])
     assert shown["signed_at"] == "2026-09-21T14:13:20Z"
+    assert shown["options"] == {"signing_time": 1_790_000_000}
 
 
 def test_a_missing_sidecar_is_a_note_beside_the_result(raw, capsys):

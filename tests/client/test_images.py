@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pytest
 
 from sealwright.client.images import READ_BYTES, SMALL_BYTES, choose_format, digests
-from sealwright.core.errors import Code, FormatError
+from sealwright.core.errors import ArgumentError, Code, FormatError
 from sealwright.core.images import MemorySource
 from sealwright.formats import FORMATS
 
@@ -57,7 +57,7 @@ def test_a_named_format_is_taken_whatever_the_image_says():
 
 
 def test_an_unknown_format_is_refused_with_those_that_are_known():
-    with pytest.raises(FormatError, match="format 'elf' is unknown") as caught:
+    with pytest.raises(ArgumentError, match="format 'elf' is unknown") as caught:
         choose_format(MemorySource(b"plain"), "elf")
-    assert caught.value.code is Code.UNSUPPORTED_IMAGE
+    assert caught.value.code is Code.USAGE
     assert all(name in caught.value.hint for name in FORMATS)

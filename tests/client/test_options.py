@@ -2,9 +2,9 @@
 
 import pytest
 
-from sealwright.client.options import check_known, parse_options, with_time
+from sealwright.client.options import check_known, check_values, parse_options, with_time
 from sealwright.core import records
-from sealwright.core.errors import ConfigurationError
+from sealwright.core.errors import ArgumentError, ConfigurationError
 from sealwright.formats import FORMATS
 
 
@@ -74,3 +74,27 @@ def test_the_time_is_filled_in_where_a_format_takes_one_and_none_was_chosen_or_l
     assert with_time(FORMATS["mcuboot"], {}, 7) == {}
     left_out = parse_options(FORMATS["uefi-pe"], ["signing_time="])
     assert with_time(FORMATS["uefi-pe"], left_out, 7) == {}
+
+
+@pytest.mark.parametrize(
+    ("image_format", "options", "said"),
+    [
+        ("dfuse", {"signing_time": 5}, "dfuse needs the option signature_address"),
+        ("uefi-variable", {"timestamp": 5}, "uefi-variable needs the option variable"),
+        ("intel-hex", {}, "intel-hex needs the option signing_time"),
+    ],
+)
+def test_an_option_that_is_missing_is_named_with_an_example(image_format, options, said):
+    with pytest.raises(ArgumentError, match=said) as caught:
+        check_values(FORMATS[image_format], options)
+    name = said.rpartition(" ")[2]
+    assert caught.value.hint.startswith(f"such as --option {name}=")
+    assert caught.value.exit_code == 64
+    (example,) = [caught.value.hint.removeprefix("such as --option ")]
+    check_values(FORMATS[image_format], {**options, **parse_options(FORMATS[image_format], [example])})
+
+
+def test_a_value_that_a_format_does_not_take_is_an_error_of_the_command_line():
+    check_values(FORMATS["u-boot-fit"], {"key_name": "dev"})
+    with pytest.raises(ArgumentError, match="option key_name: 'a/b' does not match"):
+        check_values(FORMATS["u-boot-fit"], {"key_name": "a/b"})

@@ -1,5 +1,6 @@
 """UEFI variables, capsules and kernel images go the whole way: request, signature, evidence, verification."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,9 @@ from tests.formats import efi_capsules, efi_variables, ukis
 from tests.formats.efi_images import RSA
 from tests.formats.throwaway import signer
 
+from sealwright.cli.main import main
 from sealwright.client.offline import verify_file
+from sealwright.core import records
 from sealwright.core.errors import FormatError, VerificationError
 from sealwright.core.images import MemorySource
 from sealwright.formats import FORMATS, pe, uefi_capsule
@@ -40,6 +43,23 @@ def test_evidence_accepts_what_was_signed_and_refuses_it_flipped(tmp_path: Path,
         delivered.image.write_bytes(signed[:at] + bytes([signed[at] ^ 1]) + signed[at + 1 :])
         with pytest.raises((VerificationError, FormatError)):
             verify_file(delivered.image, None, maker.trust(), FORMATS)
+
+
+@pytest.mark.parametrize("append", [True, False])
+def test_verify_says_which_update_of_which_variable_was_approved(tmp_path: Path, capsys: Any, append: bool) -> None:
+    maker, (name, data, _) = Maker("uefi-variable", RSA), CASES["uefi-variable"]
+    options = {"variable": "db", "append": append, "timestamp": maker.instance.clock.now()}
+    path, trust = put(tmp_path, data, name), tmp_path / "trust.json"
+    delivered = make(maker, maker.sign(maker.prepare(path, options=options)), path)
+    trust.write_bytes(records.serialise(maker.trust()))
+    command = ["verify", str(delivered.image), "--trust", str(trust)]
+    assert main(command) == 0
+    lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert "option variable db" in lines
+    assert ("option append yes" in lines) is append
+    assert main([*command, "--json"]) == 0
+    shown = json.loads(capsys.readouterr().out)["options"]
+    assert (shown["variable"], shown.get("append", False)) == ("db", append)
 
 
 def test_evidence_covers_the_headers_of_a_capsule_that_its_signature_leaves_out(tmp_path: Path) -> None:

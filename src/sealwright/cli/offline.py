@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from sealwright import __version__
 from sealwright.cli.beside_text import Beside, signature_file_json, spell_signature_file
 from sealwright.cli.lean import Parser
+from sealwright.cli.option_text import option_rows
 from sealwright.cli.output import UsageError, iso, note, show, show_json, show_table, utc
 from sealwright.client.comparison import Change, Inspected, changes
 from sealwright.client.files import FileSource
@@ -156,6 +157,7 @@ def _show_verified(image: Path, checked: VerifiedFile) -> None:
     rows += [("key set", _spell_key_set(key_set, verified)) for key_set in verified.key_sets]
     rows += [
         ("format", verified.artifact.image_format),
+        *option_rows(verified.artifact),
         ("signed at", utc(verified.outcome.time)),
         ("log", f"{request.log}, entry {verified.outcome_index} of {verified.checkpoint_size}"),
     ]
@@ -185,6 +187,7 @@ def _verified_json(image: Path, checked: VerifiedFile) -> dict[str, Any]:
             "size": verified.artifact.size,
         },
         "format": verified.artifact.image_format,
+        "options": dict(verified.artifact.options),
         "product": request.product,
         "release": request.release,
         "environment": request.environment,

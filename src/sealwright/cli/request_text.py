@@ -1,19 +1,13 @@
 """How a request is shown: readable, every line from the signed documents, the server's word named as such."""
 
-from datetime import UTC, datetime
 from typing import Any
 
+from sealwright.cli.option_text import option_rows
 from sealwright.cli.output import counted, iso, show, show_table, utc
 from sealwright.client.request_view import Cast, RequestView
 from sealwright.core import records
 from sealwright.core.errors import Code
-from sealwright.policy.authorise import TIME_OPTIONS
 from sealwright.policy.documents import Artifact, QuorumGroup, RequestSlot, Vote
-
-
-def option_rows(artifact: Artifact) -> list[tuple[str, str]]:
-    """Return the options that an image is signed with."""
-    return [(f"option {name}", _spell_option(name, value)) for name, value in sorted(artifact.options.items())]
 
 
 def show_request(view: RequestView) -> None:
@@ -81,19 +75,6 @@ def spell_digest(slot: RequestSlot) -> str:
 def slot_json(slot: RequestSlot) -> dict[str, Any]:
     """Return a slot of a known artifact."""
     return {name: value for name, value in records.dump(slot).items() if name != "artifact"}
-
-
-def _spell_option(name: str, value: object) -> str:
-    if name in TIME_OPTIONS and isinstance(value, int):
-        try:
-            return f"{value} ({datetime.fromtimestamp(value, UTC):%Y-%m-%d %H:%M:%S} UTC)"
-        except (ValueError, OverflowError, OSError):
-            pass  # whoever wrote it wrote nonsense: shown as it is
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, list):
-        return ", ".join(map(str, value)) or "none"
-    return str(value)
 
 
 def _spell_vote(cast: Cast) -> str:

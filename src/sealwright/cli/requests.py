@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from sealwright.cli.deliveries import OUTPUT_HELP, delivered_json, ending, resume_command, show_delivered
+from sealwright.cli.option_text import option_rows
 from sealwright.cli.output import (
     DeclinedError,
     UsageError,
@@ -23,7 +24,7 @@ from sealwright.cli.output import (
     show_table,
     utc,
 )
-from sealwright.cli.request_text import option_rows, request_json, show_request, slot_json, spell_digest, vote_rows
+from sealwright.cli.request_text import request_json, show_request, slot_json, spell_digest, vote_rows
 from sealwright.cli.typed import noun
 from sealwright.client import approving, delivery, request_view, settings, signing
 from sealwright.client.api import Api

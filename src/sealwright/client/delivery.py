@@ -14,9 +14,10 @@ from sealwright.client.outputs import refuse_existing
 from sealwright.client.redelivery import delivered_before
 from sealwright.client.settings import Settings
 from sealwright.core.digests import document_digest
-from sealwright.core.errors import Code, ConfigurationError, VerificationError
+from sealwright.core.errors import ArgumentError, Code, ConfigurationError, VerificationError
 from sealwright.evidence.bundle import EVIDENCE_SUFFIX, Dossier
 from sealwright.formats import FORMATS, raw
+from sealwright.formats.raw_outputs import SUFFIXES
 from sealwright.policy.documents import Artifact, Request
 
 SIGNED_BESIDE = frozenset({"raw", "intel-hex", "s-record", "uf2"})
@@ -112,6 +113,12 @@ def check_place(place: Place, count: int, *, replace: bool) -> None:
     if path is None:
         return
     if not place.is_folder:
+        if taken := next((suffix for suffix in (*SUFFIXES, EVIDENCE_SUFFIX) if path.name.endswith(suffix)), None):
+            raise ArgumentError(
+                f"{path.name} is the name of a signature or evidence file, -o names the image",
+                setting="output",
+                hint=f"-o {path.name.removesuffix(taken) or 'IMAGE'}: what lies beside it is named after it",
+            )
         if not path.parent.is_dir():
             raise ConfigurationError(f"there is no folder {path.parent}", setting="output")
         _check_writable(path.parent)

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from sealwright.core import images
-from sealwright.core.errors import Code, FormatError
+from sealwright.core.errors import ArgumentError, FormatError
 from sealwright.core.images import ByteSource, ImageDigests
 from sealwright.formats import FORMATS, detect
 from sealwright.formats.interface import Format
@@ -65,7 +65,7 @@ def choose_format(image: ByteSource, name: str | None = None) -> Format:
     if name is None:
         return detect(image)
     if name not in FORMATS:
-        raise FormatError(
-            f"format {name!r} is unknown", code=Code.UNSUPPORTED_IMAGE, hint=f"it is one of {', '.join(FORMATS)}"
+        raise ArgumentError(
+            f"format {name!r} is unknown", setting="--format", hint=f"it is one of {', '.join(FORMATS)}"
         )
     return FORMATS[name]

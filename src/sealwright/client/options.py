@@ -7,11 +7,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
-from sealwright.core.errors import ConfigurationError
+from sealwright.core import records
+from sealwright.core.errors import ArgumentError, FormatError
 from sealwright.formats import FORMATS
 from sealwright.formats.interface import Format
 from sealwright.policy.authorise import TIME_OPTIONS
 
+EXAMPLES = {"signature_address": "0x0807f000", "signing_time": "1790000000", "variable": "db"}
+"""Of the options that a format cannot do without."""
 _TRUTHS = {"true": True, "yes": True, "false": False, "no": False}
 
 
@@ -40,13 +43,27 @@ def parse_options(image_format: Format, texts: Sequence[str]) -> dict[str, Any]:
 
 
 def check_known(formats: Iterable[Format], texts: Sequence[str]) -> None:
-    """Raise ``ConfigurationError`` for an option that none of the formats knows."""
+    """Raise ``ArgumentError`` for an option that none of the formats knows."""
     formats = list({known.name: known for known in formats}.values())
     names = {name for known in formats for name in _hints(known)}
     for name, _ in map(_split, texts):
         if name not in names:
             which = " and ".join(known.name for known in formats)
             raise _wrong(f"{which} has no option {name[:40]}", hint=f"options: {', '.join(sorted(names))}")
+
+
+def check_values(image_format: Format, options: Mapping[str, Any]) -> None:
+    """Raise ``ArgumentError`` for an option that is missing, or whose value the format does not take."""
+    fields = dataclasses.fields(image_format.Options)
+    for field in fields:
+        if field.default is dataclasses.MISSING and field.name not in options:
+            example = EXAMPLES.get(field.name)
+            hint = f"such as --option {field.name}={example}" if example else ""
+            raise _wrong(f"{image_format.name} needs the option {field.name}", hint=hint)
+    try:
+        records.load(image_format.Options, dict(options))
+    except FormatError as e:
+        raise _wrong(f"option {e.message}", hint=e.hint) from None
 
 
 def option_names() -> str:
@@ -123,5 +140,5 @@ def _refuse(what: str) -> typing.NoReturn:
     raise ValueError(f"{what} belongs there")
 
 
-def _wrong(message: str, *, hint: str = "") -> ConfigurationError:
-    return ConfigurationError(message, setting="--option", hint=hint)
+def _wrong(message: str, *, hint: str = "") -> ArgumentError:
+    return ArgumentError(message, setting="--option", hint=hint)

@@ -12,7 +12,7 @@ from sealwright.client.api import Api
 from sealwright.client.compose import PreparedArtifact, artifact_name, new_request, prepare_artifact, sign_document
 from sealwright.client.files import FileSource
 from sealwright.client.images import choose_format, naming
-from sealwright.client.options import check_known, parse_options, with_time
+from sealwright.client.options import check_known, check_values, parse_options, with_time
 from sealwright.client.request_view import look
 from sealwright.client.resuming import Wanted, find
 from sealwright.client.settings import Settings
@@ -20,7 +20,7 @@ from sealwright.client.standing import fetch, needed
 from sealwright.core import records
 from sealwright.core.digests import document_digest
 from sealwright.core.envelopes import SignedDocument
-from sealwright.core.errors import Code, ConfigurationError, FormatError, RefusedError, UnavailableError
+from sealwright.core.errors import ArgumentError, Code, FormatError, RefusedError, UnavailableError
 from sealwright.formats.interface import TargetProfile
 from sealwright.formats.targets import ANY, TARGETS
 from sealwright.policy.authorise import Standing, check_request, check_standing, check_times, rules_of
@@ -163,6 +163,7 @@ def prepare(order: Order, sources: Sequence[FileSource], standing: Standing, now
     prepared = []
     for source, name, known in zip(sources, names, formats, strict=True):
         options = with_time(known, parse_options(known, order.options), now)
+        check_values(known, options)
         with naming(source.path if len(sources) > 1 else None):
             prepared.append(prepare_artifact(source, name, known, keys[known.name], options, target))
     return tuple(prepared)
@@ -173,8 +174,8 @@ def choose_keys(order: Order, formats: Iterable[str], standing: Standing) -> dic
     scope = standing.sections.get(Scope, order.scope)
     if scope is None:
         known = ", ".join(scope.id for scope in standing.sections.all(Scope)) or "none"
-        raise RefusedError(
-            f"the policy has no {order.product} in {order.environment}", code=Code.NOT_FOUND, hint=f"it has: {known}"
+        raise ArgumentError(
+            f"the policy has no {order.product} in {order.environment}", setting="--product", hint=f"it has: {known}"
         )
     profiles = [k for k in standing.sections.all(KeyProfile) if f"{k.product}/{k.environment}" == order.scope]
     if not order.key_profiles:
@@ -240,9 +241,9 @@ def _named(order: Order, name: str, profiles: Sequence[KeyProfile]) -> KeyProfil
     for profile in profiles:
         if profile.id in (name, f"{order.scope}/{name}"):
             return profile
-    raise RefusedError(
+    raise ArgumentError(
         f"{order.scope} has no key {name[:96]}",
-        code=Code.KEY_PROFILE_MISMATCH,
+        setting="--key-profile",
         hint=f"its keys: {', '.join(k.id for k in profiles) or 'none'}",
     )
 
@@ -252,7 +253,7 @@ def find_target(name: str) -> TargetProfile:
     if name == ANY.name:
         return ANY
     if name not in TARGETS:
-        raise ConfigurationError(
+        raise ArgumentError(
             f"there is no target {name[:60]}", setting="--target", hint=f"targets: {', '.join(sorted(TARGETS))}"
         )
     return TARGETS[name]

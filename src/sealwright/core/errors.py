@@ -74,6 +74,7 @@ class Code(StrEnum):
     # ConfigurationError: the operator can mend it
     CONFIGURATION = "configuration"
     CREDENTIAL = "credential"
+    USAGE = "usage"
     # a bug of ours
     INTERNAL = "internal"
 
@@ -135,3 +136,12 @@ class ConfigurationError(SealwrightError):
     def __init__(self, message: str, *, setting: str, code: Code = Code.CONFIGURATION, hint: str = "") -> None:
         super().__init__(message, code=code, hint=hint)
         self.setting = setting
+
+
+class ArgumentError(ConfigurationError):
+    """What somebody wrote on the command line names nothing, or is no value: a typing error, which no rule forbids."""
+
+    exit_code = 64
+
+    def __init__(self, message: str, *, setting: str, hint: str = "") -> None:
+        super().__init__(message, setting=setting, code=Code.USAGE, hint=hint)
