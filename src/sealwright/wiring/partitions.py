@@ -237,8 +237,8 @@ def _create(setting: PartitionSetting, so_pin: Secret | None) -> None:
         create_partition(setting.uri, secret)
         give_to(setting.user, Path(setting.uri.removeprefix(FILES)))
         return
-    if (user := user_of_module(setting)) is None:
+    if so_pin is None or (user := user_of_module(setting)) is None:
         create_partition(setting.uri, secret, so_pin)
-    elif so_pin is not None:
+    else:
         with ceremony_client.asked(setting.uri, user) as remote:
             remote.make(so_pin, secret)
