@@ -251,3 +251,23 @@ def test_any_bytes_are_read_or_refused(data: bytes, at: int) -> None:
         for call in (dfuse.inspect, dfuse.matches):
             with contextlib.suppress(SealwrightError):
                 call(MemorySource(with_suffix(body, version=0x011A)))
+
+
+@pytest.mark.parametrize("spread", ["elements", "targets"])
+def test_inspect_says_how_much_it_does_not_list_and_what_that_is(spread: str) -> None:
+    elements = [(0x0800_0000 + i * 0x1000, b"firmware") for i in range(16)]
+    more = {0x1FFF_C000: b"option bytes"}
+
+    def shown(rest: dict[int, bytes]) -> dict[str, str]:
+        added = list(rest.items())
+        one = [(0, elements + added)]
+        several = [(i, [element]) for i, element in enumerate(elements + added)]
+        return dict(dfuse.inspect(MemorySource(dfuse_file(one if spread == "elements" else several))).facts)
+
+    label = "Target 0, elements not listed" if spread == "elements" else "Targets not listed"
+    assert label not in shown({})
+    said, other = shown(more)[label], shown({0x1FFF_C000: b"option bytez"})[label]
+    assert said.startswith(
+        "1 in 0x1fffc000-0x1fffc00c, 20 bytes of the file, " if spread == "elements" else "1, 294 bytes"
+    )
+    assert said != other

@@ -224,3 +224,26 @@ FIELDS = st.dictionaries(
 def test_a_block_with_any_fields_is_read_or_refused(changes: dict[str, int]) -> None:
     with contextlib.suppress(FormatError):
         assert memory(uf2_file(MEMORY, **changes)).size == 2048 - 256 + changes.get("size", 256)
+
+
+def test_inspect_says_how_many_families_it_does_not_list_and_what_they_hold() -> None:
+    def shown(last: bytes, families: int = 18) -> dict[str, str]:
+        data = [b"first"] * (families - 1) + [last]
+        image = b"".join(files.uf2_file([(0x1000, held)], family=0x1000 + i) for i, held in enumerate(data))
+        return dict(uf2.inspect(MemorySource(image)).facts)
+
+    label = "Families whose segments are not listed"
+    assert label not in shown(b"last", 16)
+    assert shown(b"last")[label].startswith("2, 9 bytes, SHA-256 ")
+    assert shown(b"last")[label] != shown(b"lost")[label]
+
+
+def test_inspect_says_how_many_segments_it_does_not_list_and_what_they_hold() -> None:
+    def shown(last: bytes) -> dict[str, str]:
+        pieces = [(0x1000 * i, b"data") for i in range(17)] + [(0x2000_0000, last)]
+        return dict(uf2.inspect(MemorySource(files.uf2_file(pieces))).facts)
+
+    said = shown(b"last")["Segments not listed"]
+    assert said.startswith("2 in 0x00010000-0x20000004, 8 bytes, SHA-256 ")
+    assert said != shown(b"lost")["Segments not listed"]
+    assert shown(b"last")["Gaps not listed"] == "1"

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 from sealwright.core import records
 from sealwright.core.errors import Code, FormatError
-from sealwright.core.images import ByteSource, Range, uncovered
+from sealwright.core.images import ByteSource, Message, Range, uncovered
 from sealwright.core.keys import Algorithm
 from sealwright.core.patches import Edit, Patch, PatchedSource
 from sealwright.formats import dfu_signing, dfu_suffix, dfuse_layout
@@ -73,7 +73,7 @@ def inspect(image: ByteSource) -> Inspection:
         ]
     return Inspection(
         format=name,
-        facts=_facts(found),
+        facts=_facts(image, found),
         signatures=(found.block.signature,) if found.block else (),
         covered=uncovered(image.size, [part for part, _ in unsigned]),
         uncovered=tuple(unsigned),
@@ -193,7 +193,7 @@ def _sizes(target: Target) -> Range:
     return Range(target.start + dfuse_layout.TARGET_SIZE_AT, target.start + dfuse_layout.TARGET.size)
 
 
-def _facts(found: Contents) -> dict[str, str]:
+def _facts(image: ByteSource, found: Contents) -> dict[str, str]:
     facts = {**found.suffix.facts, "Targets": str(len(found.targets))}
     for target in found.targets[:MAX_SHOWN]:
         label = f"Target {target.alternate}"
@@ -201,6 +201,19 @@ def _facts(found: Contents) -> dict[str, str]:
         for element in target.elements[:MAX_SHOWN]:
             size = element.data.stop - element.data.start
             facts[f"{label}, {element.address:#010x}"] = f"{element.address:#010x}-{element.stop:#010x}, {size} bytes"
+        if left_out := target.elements[MAX_SHOWN:]:
+            highest = max(element.stop for element in left_out)
+            span = f"{min(element.address for element in left_out):#010x}-{highest:#010x}"
+            rest = _spell_rest(image, left_out[0].header, left_out[-1].data.stop)
+            facts[f"{label}, elements not listed"] = f"{len(left_out)} in {span}, {rest}"
+    if others := found.targets[MAX_SHOWN:]:
+        rest = _spell_rest(image, others[0].start, others[-1].elements[-1].data.stop)
+        facts["Targets not listed"] = f"{len(others)}, {rest}"
     if found.block:
         facts["Signature address"] = f"{found.signature_element.address:#010x}"
     return facts
+
+
+def _spell_rest(image: ByteSource, start: int, stop: int) -> str:
+    """Spell what is not listed, so that nothing of it can change without a word."""
+    return f"{stop - start} bytes of the file, SHA-256 {Message((Range(start, stop),)).digest(image, 'sha256').hex()}"

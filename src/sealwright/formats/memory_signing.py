@@ -186,7 +186,16 @@ def facts(memory: MemoryImage) -> dict[str, str]:
     for family, segments in memory.families[:MAX_SHOWN]:
         of = "" if len(memory.families) == 1 else f" of family {family:#010x}"
         spans = [(segment.address, segment.stop) for segment in segments]
-        found |= _listed("Segment", spans, of) | _listed("Gap", gaps(segments), of)
+        found |= _listed("Segment", spans, of)
+        if left_out := segments[MAX_SHOWN:]:
+            span = f"{left_out[0].address:#010x}-{left_out[-1].stop:#010x}"
+            rest = MemoryImage(families=((family, left_out),))
+            found[f"Segments{of} not listed"] = f"{len(left_out)} in {span}, {_spell_rest(rest)}"
+        found |= _listed("Gap", gaps(segments), of)
+        if (number := len(segments) - 1 - MAX_SHOWN) > 0:
+            found[f"Gaps{of} not listed"] = str(number)
+    if others := memory.families[MAX_SHOWN:]:
+        found["Families whose segments are not listed"] = f"{len(others)}, {_spell_rest(MemoryImage(families=others))}"
     found["Entry"] = memory.entry.text if memory.entry else "none"
     found["SHA-256 of segments"] = digest_of(memory.canonical(), "sha256").hex()
     found["Covered"] = "addresses, data and entry (profile segments); the whole file (file); data in a window (flat)"
@@ -194,13 +203,15 @@ def facts(memory: MemoryImage) -> dict[str, str]:
 
 
 def _listed(label: str, spans: Sequence[tuple[int, int]], of: str) -> dict[str, str]:
-    found = {
+    return {
         f"{label}{of} {start:#010x}": f"{start:#010x}-{stop:#010x}, {stop - start} bytes"
         for start, stop in spans[:MAX_SHOWN]
     }
-    if len(spans) > MAX_SHOWN:
-        found[f"{label}s{of} not listed"] = str(len(spans) - MAX_SHOWN)
-    return found
+
+
+def _spell_rest(left_out: MemoryImage) -> str:
+    """Spell what is not listed, so that nothing of it can change without a word."""
+    return f"{left_out.size} bytes, SHA-256 {digest_of(left_out.canonical(), 'sha256').hex()}"
 
 
 def digest_of(chunks: Iterable[bytes], algorithm: str) -> bytes:
