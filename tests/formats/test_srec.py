@@ -1,6 +1,7 @@
 """S-records: OpenSSL judges the signature over what bincopy, srec_cat and the program of the page read out of it."""
 
 import contextlib
+import subprocess
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.conftest import require_tool
 from tests.formats import memory_files as files
 from tests.formats.flips import flipped
 from tests.formats.memory_files import (
@@ -260,3 +262,18 @@ def test_any_bytes_are_read_or_refused(data: bytes) -> None:
         with contextlib.suppress(SealwrightError):
             srec.inspect(MemorySource(image))
         srec.matches(MemorySource(image))
+
+
+def test_what_srec_cat_leaves_out_and_how_it_writes_it_is_told(tmp_path: Path) -> None:
+    (tmp_path / "f.bin").write_bytes(b"firmware")
+    told = ["-execution-start-address=0x0"]
+    for more in ([], told):
+        command = [require_tool("srec_cat"), "f.bin", "-binary", "-o", "f.srec", "-motorola", *more]
+        subprocess.run(command, cwd=tmp_path, check=True, timeout=60)
+        image = MemorySource((tmp_path / "f.srec").read_bytes())
+        if more:
+            assert srec.inspect(image).facts["Data"] == "8 bytes in 1 segment"
+            continue
+        with pytest.raises(FormatError, match="no termination record") as caught:
+            srec.inspect(image)
+        assert told[0] in caught.value.hint

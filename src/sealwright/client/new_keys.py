@@ -11,11 +11,13 @@ from functools import partial
 from sealwright.client.drafts import Draft
 from sealwright.client.revocations import Revocations, Taken
 from sealwright.core.errors import Code, ConfigurationError, RefusedError
-from sealwright.core.keys import Algorithm, PublicKey
+from sealwright.core.keys import Algorithm, Family, PublicKey
 from sealwright.formats import FORMATS
 from sealwright.formats.targets import TARGETS
 from sealwright.policy.documents import Environment, KeyGrade, KeyProfile, Scope
 from sealwright.policy.minutes import partition_of
+
+MIN_RSA_BITS = 1024  # no curve is that large
 
 _refused = partial(RefusedError, code=Code.POLICY_INVALID)
 
@@ -156,7 +158,8 @@ def _check_target(key: WantedKey) -> None:
         raise _refused(
             f"no target of {key.image_format} verifies {key.algorithm}", hint=f"algorithms: {', '.join(could)}"
         )
-    sizes = {size for t in fitting for size in t.key_sizes_bits or (key.size_bits,)}
+    is_rsa = key.algorithm.family is Family.RSA  # a target of several families names the sizes of all of them
+    sizes = {s for t in fitting for s in t.key_sizes_bits or (key.size_bits,) if (s >= MIN_RSA_BITS) is is_rsa}
     if targets and key.size_bits not in sizes:
         raise _refused(
             f"no target of {key.image_format} verifies {key.algorithm} keys of {key.size_bits} bits",

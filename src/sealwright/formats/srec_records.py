@@ -33,6 +33,9 @@ class Contents:
     data_records: int
 
 
+UNTERMINATED = "srec_cat writes one if it is told where the program begins, as -execution-start-address=0x0"
+
+
 class _Reader:
     """The state between records: what came already."""
 
@@ -47,7 +50,7 @@ class _Reader:
             at = self.lines.offset
             line = self.lines.next()
             if line is None:
-                raise FormatError("no termination record: the file is cut", at=at)
+                raise FormatError("no termination record: the file is cut", at=at, hint=UNTERMINATED)
             kind, address, data = self._parse(line, at)
             if kind in TERMINATIONS:
                 entry = self._terminate(address, data, at)

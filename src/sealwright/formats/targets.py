@@ -17,7 +17,7 @@ OPENSSL_3_0 = TargetProfile(
 OPENSSL_3_5 = TargetProfile(
     name="openssl-3.5",
     description="`openssl cms -verify` of Debian 13: ML-DSA and SLH-DSA too.",
-    formats=frozenset({"raw"}),
+    formats=frozenset({"raw", "intel-hex", "s-record", "uf2", "dfu", "dfuse"}),
     algorithms=frozenset(a for a in Algorithm if a.family is not Family.HSS_LMS),
     limits={"outputs": "cms"},
 )
