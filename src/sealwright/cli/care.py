@@ -53,9 +53,10 @@ def backup(
     show_table([("log size", str(made.size)), ("root hash", made.root_hash), ("made", utc(made.time))])
     note("not in it, keep copies elsewhere: log key, signer identity, passphrases and PINs")
     if keys:
-        for left in made.left_out or ():
-            how = "the vendor's way" if ": pkcs11:" in left else "yourself, as a folder"
-            note(f"not in it: the keys of partition {left}; copy them {how}")
+        for name in made.left_out or ():
+            uri = loaded.partitions[name].uri
+            how = "the vendor's way" if uri.startswith("pkcs11:") else "yourself, as a folder"
+            note(f"not in it: the keys of partition {name}, {uri}; copy them {how}")
     if not keys and loaded.keys.is_dir() and any(loaded.keys.iterdir()):
         note("not in it: the encrypted key files; --keys takes them along")
 

@@ -9,6 +9,7 @@ import hashlib
 import os
 import shutil
 import time
+import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -73,7 +74,7 @@ class Manifest:
     time: Time
     files: Annotated[tuple[BackedUpFile, ...], Bounds(1, 65536)]
     left_out: Annotated[tuple[str, ...], Bounds(0, 65536)] | None = None
-    """Where keys lie that are not in it: ``PARTITION: URI``; none said in older backups."""
+    """Partitions whose keys are not in it; older backups do not say."""
 
 
 def back_up(configuration: Configuration, destination: Path, *, with_keys: bool) -> Manifest:
@@ -141,6 +142,9 @@ def read_backup(source: Path) -> Manifest:
     found = {str(path.relative_to(source)): path for path in _listed(source) if path.name != MANIFEST}
     for name in sorted(expected.keys() | found.keys()):
         _compare(name, expected.get(name, "no such file"), _sha256(found[name]) if name in found else "no file")
+    known = tomllib.loads((source / FILE_NAME).read_text()).get("partitions", {})  # whose digest is right
+    for name in manifest.left_out or ():
+        _compare(f"partition {name}", "one of the settings", "one of the settings" if name in known else "another")
     for image in _files(source / IMAGES):
         _compare(f"image {image.name}", image.name, _sha256(image))
     return manifest
@@ -265,7 +269,7 @@ def _left_out(configuration: Configuration, *, with_keys: bool) -> Iterator[str]
     for name, setting in configuration.partitions.items():
         folder = files_of(setting.uri)
         if not with_keys or folder is None or not folder.is_relative_to(configuration.keys):
-            yield f"{name}: {setting.uri}"
+            yield name
 
 
 def _missing_secrets(configuration: Configuration) -> Iterator[Path]:
