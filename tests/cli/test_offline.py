@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.client.signed import Maker
-from tests.formats import efi_images
+from tests.formats import dfu_files, efi_images
 from tests.formats.flips import flipped
 
 from sealwright import __version__
@@ -365,6 +365,17 @@ def test_inspect_names_the_signature_files_beside_an_image(tmp_path, capsys):
     assert "other" not in shown
     assert run("inspect", path, "--json") == 0
     assert json.loads(capsys.readouterr().out)["beside"] == ["plain.p7s", "plain.sealwright"]
+
+
+def test_inspect_says_which_other_formats_claim_a_file(tmp_path, capsys):
+    path, both = tmp_path / "both", "also claimed by uefi-pe: taken as dfu, or name its --format"
+    path.write_bytes(dfu_files.with_suffix(efi_images.image()))
+    assert run("inspect", path) == 0
+    assert both in capsys.readouterr().err
+    assert run("inspect", path, "--json") == 0
+    assert json.loads(capsys.readouterr().out)["claimed_by"] == ["dfu", "uefi-pe"]
+    assert run("inspect", path, "--format", "dfu") == 0
+    assert "claimed" not in capsys.readouterr().err
 
 
 def test_inspect_does_not_contradict_itself_about_what_is_not_covered(tmp_path, capsys):

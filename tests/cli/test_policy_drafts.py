@@ -20,7 +20,7 @@ from sealwright.policy.documents import KeyGrade, Scope
 
 REFUSED, MISFIT, SETTING = 77, 65, 78
 USED, NEW = "router/production/1", "router/production/2"
-P256, RSA = "ecdsa-p256-sha256", "rsa-pkcs1-sha256"
+P256, RSA, PSS = "ecdsa-p256-sha256", "rsa-pkcs1-sha256", "rsa-pss-sha256"
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +73,7 @@ def differences(said):
         ((NEW, "--algorithm", P256, "--format", "uefi-pe"), REFUSED, f"no target of uefi-pe verifies {P256}"),
         ((NEW, "--algorithm", RSA, "--size", "1024", "--format", "raw"), SETTING, "cannot have 1024 bits"),
         ((NEW, "--algorithm", P256, "--size", "384", "--format", "raw"), SETTING, "cannot have 384 bits"),
-        ((NEW, "--algorithm", RSA, "--size", "4096", "--format", "mcuboot"), REFUSED, "hint: sizes: 2048, 3072\n"),
+        ((NEW, "--algorithm", PSS, "--size", "4096", "--format", "mcuboot"), REFUSED, "hint: sizes: 2048, 3072\n"),
         ((USED, "--algorithm", P256, "--format", "raw"), REFUSED, "there is a key"),
         (("router/moon/2", "--algorithm", P256), SETTING, "does not name a key"),
     ],

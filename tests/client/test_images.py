@@ -5,11 +5,12 @@ import tracemalloc
 from dataclasses import dataclass
 
 import pytest
+from tests.formats import dfu_files, efi_images
 
-from sealwright.client.images import READ_BYTES, SMALL_BYTES, choose_format, digests
+from sealwright.client.images import READ_BYTES, SMALL_BYTES, also_claimed, choose_format, digests
 from sealwright.core.errors import ArgumentError, Code, FormatError
 from sealwright.core.images import MemorySource
-from sealwright.formats import FORMATS
+from sealwright.formats import FORMATS, claimed_by
 
 
 @pytest.mark.parametrize("size", [0, 1, SMALL_BYTES, SMALL_BYTES + 1, 3 * READ_BYTES, 3 * READ_BYTES + 7])
@@ -61,3 +62,13 @@ def test_an_unknown_format_is_refused_with_those_that_are_known():
         choose_format(MemorySource(b"plain"), "elf")
     assert caught.value.code is Code.USAGE
     assert all(name in caught.value.hint for name in FORMATS)
+
+
+@pytest.mark.parametrize("other", ["uefi-pe", "u-boot-fit"])
+def test_a_file_that_several_formats_claim_is_said_to_be_claimed_by_them(other):
+    inner = efi_images.image() if other == "uefi-pe" else b"\xd0\x0d\xfe\xed" + bytes(64)
+    both = MemorySource(dfu_files.with_suffix(inner))
+    assert [known.name for known in claimed_by(both)] == ["dfu", other]
+    said = also_claimed(both, choose_format(both))
+    assert said == f"also claimed by {other}: taken as dfu, or name its --format"
+    assert also_claimed(MemorySource(inner), FORMATS[other]) is None

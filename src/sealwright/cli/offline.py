@@ -12,7 +12,7 @@ from sealwright.cli.option_text import option_rows
 from sealwright.cli.output import UsageError, iso, note, show, show_json, show_table, utc
 from sealwright.client.comparison import Change, Inspected, changes
 from sealwright.client.files import FileSource
-from sealwright.client.images import choose_format, naming
+from sealwright.client.images import also_claimed, choose_format, naming
 from sealwright.client.offline import (
     VerifiedFile,
     check_expected,
@@ -28,7 +28,7 @@ from sealwright.core.images import Range
 from sealwright.core.keys import PublicKey
 from sealwright.evidence.bundle import EVIDENCE_SUFFIX
 from sealwright.evidence.verify import VerifiedEvidence
-from sealwright.formats import FORMATS
+from sealwright.formats import FORMATS, claimed_by
 from sealwright.formats.interface import Inspection
 from sealwright.policy.counting import why_not
 from sealwright.policy.documents import Environment, KeySet
@@ -107,6 +107,8 @@ def inspect(arguments: Sequence[str]) -> None:
     changed = None
     with FileSource(chosen.image) as source:
         image_format = choose_format(source, chosen.format)
+        claims = None if chosen.format else also_claimed(source, image_format)
+        names = [known.name for known in claimed_by(source)]
         with naming(chosen.image if chosen.against else None):
             inspection = image_format.inspect(source)
         if chosen.against:
@@ -116,11 +118,13 @@ def inspect(arguments: Sequence[str]) -> None:
         beside = signatures_beside(chosen.image, source, image_format)
     if chosen.json:
         against = {} if changed is None else {"against": _against_json(chosen.against, changed)}
-        show_json(_inspection_json(chosen.image, inspection, beside) | against)
+        show_json(_inspection_json(chosen.image, inspection, beside) | {"claimed_by": names} | against)
     else:
         _show_inspection(chosen.image, inspection, beside)
         if changed is not None:
             _show_changes(chosen.against, changed)
+    if claims:
+        note(f"{chosen.image}: {claims}")
 
 
 def _changes(old: Path, format_name: str | None, new: Inspected) -> tuple[Change, ...]:

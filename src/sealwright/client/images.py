@@ -10,7 +10,7 @@ from pathlib import Path
 from sealwright.core import images
 from sealwright.core.errors import ArgumentError, FormatError
 from sealwright.core.images import ByteSource, ImageDigests
-from sealwright.formats import FORMATS, detect
+from sealwright.formats import FORMATS, claimed_by, detect
 from sealwright.formats.interface import Format
 
 READ_BYTES = 1 << 20
@@ -58,6 +58,12 @@ def _hash_both(image: ByteSource, here: "hashlib._Hash", there: "hashlib._Hash")
     finally:
         chunks.put(None)
         thread.join()
+
+
+def also_claimed(image: ByteSource, chosen: Format) -> str | None:
+    """Say which other formats claim an image whose format nobody named; None where none does."""
+    others = [known.name for known in claimed_by(image) if known is not chosen]
+    return f"also claimed by {', '.join(others)}: taken as {chosen.name}, or name its --format" if others else None
 
 
 def choose_format(image: ByteSource, name: str | None = None) -> Format:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from sealwright.client.api import Api
 from sealwright.client.compose import PreparedArtifact, artifact_name, new_request, prepare_artifact, sign_document
 from sealwright.client.files import FileSource
-from sealwright.client.images import choose_format, naming
+from sealwright.client.images import also_claimed, choose_format, naming
 from sealwright.client.options import check_known, check_values, parse_options, with_time
 from sealwright.client.request_view import look
 from sealwright.client.resuming import Wanted, find
@@ -21,6 +21,7 @@ from sealwright.core import records
 from sealwright.core.digests import document_digest
 from sealwright.core.envelopes import SignedDocument
 from sealwright.core.errors import ArgumentError, Code, FormatError, RefusedError, UnavailableError
+from sealwright.formats import FORMATS
 from sealwright.formats.interface import TargetProfile
 from sealwright.formats.targets import ANY, TARGETS
 from sealwright.policy.authorise import Standing, check_request, check_standing, check_times, rules_of
@@ -96,6 +97,7 @@ def submit(
     standing = needed(fetch(api, settings.trust))
     check_standing(standing, now)
     artifacts = prepare(order, sources, standing, now)
+    _tell_claims(order, sources, artifacts, tell)
     if not order.is_new:
         wanted = Wanted(
             requester=api.who(),
@@ -120,6 +122,17 @@ def submit(
         artifacts=artifacts,
         status=api.post(Result, "/v1/requests", body).status,
     )
+
+
+def _tell_claims(
+    order: Order, sources: Sequence[FileSource], artifacts: Sequence[PreparedArtifact], tell: Tell
+) -> None:
+    """Tell of images that other formats claim too, unless somebody said which it is."""
+    if order.image_format:
+        return
+    for source, made in zip(sources, artifacts, strict=True):
+        if claims := also_claimed(source, FORMATS[made.artifact.image_format]):
+            tell(f"{made.artifact.name}: {claims}")
 
 
 def _sign_request(

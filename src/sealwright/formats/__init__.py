@@ -35,6 +35,11 @@ FORMATS: dict[str, Format] = {
 }
 
 
+def claimed_by(image: ByteSource) -> tuple[Format, ...]:
+    """Return every format that claims the image: one file can be several things, to several readers."""
+    return tuple(known for known in FORMATS.values() if known.matches(image))
+
+
 def detect(image: ByteSource) -> Format:
     """Return the first format that claims the image, or ``raw``."""
-    return next((known for known in FORMATS.values() if known.matches(image)), raw)
+    return next(iter(claimed_by(image)), raw)
