@@ -4,12 +4,12 @@ import json
 from pathlib import Path
 
 import pytest
-from tests.formats import ukis
+from tests.formats import efi_images, ukis
 from tests.verifiers import systemd_measure
 
 from sealwright.cli.main import main
 
-PARTS = {".linux": b"kernel" * 100, ".initrd": b"initrd", ".cmdline": ukis.CMDLINE, ".osrel": ukis.OS_RELEASE}
+PARTS = {".linux": efi_images.image(), ".initrd": b"initrd", ".cmdline": ukis.CMDLINE, ".osrel": ukis.OS_RELEASE}
 
 
 @pytest.fixture
@@ -57,3 +57,15 @@ def test_a_stub_that_is_none_is_refused_and_leaves_nothing(
     assert "the image ends at" in capsys.readouterr().err
     assert sorted(tmp_path.iterdir()) == before
     assert main(["uki", "measure", str(tmp_path / "other")]) == 65
+
+
+@pytest.mark.parametrize("kernel", [b"kernel" * 100, b"\x1f\x8b compressed", b"", b"MZ"])
+def test_a_kernel_that_firmware_could_not_start_is_refused(
+    tmp_path: Path, arguments: list[str], capsys: pytest.CaptureFixture[str], kernel: bytes
+) -> None:
+    (tmp_path / "linux").write_bytes(kernel)
+    assert main(["uki", "build", *arguments]) == 65
+    assert "is no kernel with an EFI stub: it does not begin as a PE program" in capsys.readouterr().err
+    assert not (tmp_path / "image.efi").exists()
+    (tmp_path / "linux").write_bytes(PARTS[".linux"])
+    assert main(["uki", "build", *arguments]) == 0

@@ -534,6 +534,19 @@ def test_inspect_tells_an_approver_what_it_is() -> None:
     ]
 
 
+def test_inspect_says_when_a_signature_is_from_and_whether_it_is_of_this_image() -> None:
+    data = sign(image(), signing_time=1_790_000_000)
+    facts = pe.inspect(MemorySource(data)).facts
+    assert facts["Authenticode SHA-256"] == pe.inspect(MemorySource(image())).facts["Authenticode SHA-256"]
+    assert facts["Signing time of certificate-1"] == "2026-09-21 14:13:20 UTC"
+    assert facts["Digest in certificate-1"] == "right"
+    other = pe.inspect(MemorySource(flipped(data, len(image()) // 2))).facts
+    signed_digest = facts["Authenticode SHA-256"]
+    assert other["Digest in certificate-1"] == f"WRONG, does not match this file: {signed_digest}"
+    assert other["Authenticode SHA-256"] != signed_digest
+    assert "Signing time of certificate-1" not in pe.inspect(MemorySource(sign(image()))).facts
+
+
 def test_pe_images_are_recognised_and_others_are_not() -> None:
     assert detect(MemorySource(image())) is pe
     for other in (b"", b"M", b"MZ", b"MZ" + bytes(70), b"MZ" + b"\xff" * 62, b"\x7fELF" + bytes(100)):

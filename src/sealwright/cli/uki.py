@@ -11,6 +11,8 @@ from sealwright.cli.output import show, show_json, show_table
 from sealwright.cli.typed import noun
 from sealwright.client.files import FileSource
 from sealwright.client.outputs import Outputs
+from sealwright.core.errors import FormatError
+from sealwright.formats import pe
 from sealwright.formats import uki as images
 
 uki = noun("unified kernel images: build one from its parts, say what a TPM will measure")
@@ -58,6 +60,11 @@ def build(
     with ExitStack() as stack:
         parts = {name: stack.enter_context(FileSource(path)) for name, path in chosen.items() if path}
         source = stack.enter_context(FileSource(stub))
+        if not pe.matches(parts[".linux"]):
+            raise FormatError(
+                f"{linux} is no kernel with an EFI stub: it does not begin as a PE program",
+                hint="name the compressed kernel image as it is installed in /boot, built with CONFIG_EFI_STUB",
+            )
         outputs = stack.enter_context(Outputs(replace=replace))
         outputs.write(output, images.build(source, parts))
         outputs.publish()

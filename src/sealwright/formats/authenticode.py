@@ -5,6 +5,7 @@ Reference: Microsoft, "Windows Authenticode Portable Executable Signature Format
 
 import hashlib
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, ClassVar
 
 from asn1crypto import algos, core
@@ -57,6 +58,9 @@ def draft(key: SigningKey, image_digest: bytes, signing_time: int | None) -> Dra
     )
 
 
+_TIME = "%Y-%m-%d %H:%M:%S"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Signature:
     """One Authenticode signature as read, not yet checked."""
@@ -78,6 +82,21 @@ class Signature:
         if hashlib.new(DIGEST, octets(self.content)).digest() != self.signed.message_digest:
             raise VerificationError("SpcIndirectDataContent is not what was signed", code=Code.IMAGE_MISMATCH)
         return key
+
+    def facts(self, name: str, image_digest: bytes) -> dict[str, str]:
+        """Say when it claims to be of, and whether the image has the digest in it; nothing is verified."""
+        time = self.signed.signing_time
+        found = {} if time is None else {f"Signing time of {name}": f"{datetime.fromtimestamp(time, UTC):{_TIME}} UTC"}
+        return found | {f"Digest in {name}": self._compared(image_digest)}
+
+    def _compared(self, image_digest: bytes) -> str:
+        if self.digest_algorithm != DIGEST:
+            return f"{self.digest_algorithm} {self.image_digest.hex()}, not compared"
+        if self.image_digest != image_digest:
+            return f"WRONG, does not match this file: {self.image_digest.hex()}"
+        if hashlib.new(DIGEST, octets(self.content)).digest() != self.signed.message_digest:
+            return "WRONG, it is not the digest that was signed"
+        return "right"
 
     def describe(self, name: str) -> ExistingSignature:
         """Say whose it claims to be."""

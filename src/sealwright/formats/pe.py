@@ -103,10 +103,15 @@ def matches(image: ByteSource) -> bool:
 def inspect(image: ByteSource) -> Inspection:
     """Describe the image and the signatures it carries."""
     layout = pe_layout.read(image)
+    digest = _image_digest(image, layout, None)
+    facts = _facts(image, layout) | {"Authenticode SHA-256": digest.hex()}
+    signatures = [(f"certificate-{n}", s) for n, s in enumerate(_signatures(image, layout), 1)]
+    for label, signature in signatures:
+        facts |= signature.facts(label, digest)
     return Inspection(
         format=name,
-        facts=_facts(image, layout),
-        signatures=tuple(s.describe(f"certificate-{n}") for n, s in enumerate(_signatures(image, layout), 1)),
+        facts=facts,
+        signatures=tuple(signature.describe(label) for label, signature in signatures),
         covered=layout.covered,
         uncovered=layout.uncovered,
     )
