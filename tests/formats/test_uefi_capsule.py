@@ -296,6 +296,9 @@ def test_inspect_tells_an_approver_what_it_is() -> None:
     assert found.facts["Firmware version"] == "7"
     assert found.facts["Lowest supported version"] == "5"
     assert found.facts["Monotonic count"] == "3"
+    assert found.facts["Signature"] == "by the key in it, over this payload and count"
+    changed = uefi_capsule.inspect(MemorySource(flipped(SIGNED, len(SIGNED) - 1)))
+    assert changed.facts["Signature"] == "does not match this file"
     assert [(s.algorithm, s.signer) for s in found.signatures] == [("rsa-pkcs1-sha256", MAKER.claim)]
     parts = sorted([*found.covered, *(part for part, _ in found.uncovered)], key=lambda part: part.start)
     assert [p.start for p in parts] == [0, *(p.stop for p in parts[:-1])]

@@ -265,6 +265,10 @@ def test_a_flood_of_entries_is_refused() -> None:
 def test_inspect_tells_an_approver_what_an_update_would_do() -> None:
     found = uefi_variable.inspect(MemorySource(update(DB + HASHES)))
     assert found.facts["Time"] == "2026-11-21T10:11:12+00:00"
+    assert found.facts["Variable"] == "db"
+    changed = uefi_variable.inspect(MemorySource(flipped(update(DB + HASHES), DATA_AT + len(DB + HASHES) - 1)))
+    assert changed.facts["Variable"].startswith("the signature does not match this file")
+    assert uefi_variable.inspect(MemorySource(update(DB + HASHES, append=True))).facts["Variable"] == "db, appended"
     assert found.facts["Entries"] == "3"
     assert found.facts["Entry 1"].startswith("certificate CN=TEST ONLY maker (SHA-256 ")
     assert found.facts["Entry 2"] == f"SHA-256 {bytes(range(32)).hex()}, owner {OWNER}"

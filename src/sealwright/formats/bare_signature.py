@@ -161,6 +161,13 @@ class BareSignature:
             return False
         return True
 
+    def is_claimed_over(self, image: ByteSource, content: Message) -> bool:
+        """Whether the key in the file made this signature over that content: it fits, whoever's key that is."""
+        try:
+            return self.algorithm is ALGORITHM and self.is_over(image, content, PublicKey(self.spki_der))
+        except VerificationError:
+            return False
+
     def describe(self, name: str) -> ExistingSignature:
         """Say whose it claims to be."""
         return ExistingSignature(name=name, algorithm=self.description, signer=self.signer)

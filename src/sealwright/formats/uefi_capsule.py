@@ -88,6 +88,8 @@ def inspect(image: ByteSource) -> Inspection:
         return Inspection(format=name, facts=facts, covered=(found.payload,), uncovered=(head,))
     count = Range(BODY_AT, BODY_AT + MONOTONIC_COUNT.size)
     facts["Monotonic count"] = str(int.from_bytes(found.monotonic_count, "little"))
+    is_over = found.signature.is_claimed_over(image, _signed_message(found))
+    facts["Signature"] = "by the key in it, over this payload and count" if is_over else "does not match this file"
     certificate = (Range(count.stop, found.payload.start), "certificate: holds the signature itself")
     return Inspection(
         format=name,
@@ -130,9 +132,13 @@ def verify(image: ByteSource, trust: Trust, sidecars: Mapping[str, bytes]) -> Ve
     if found.signature is None:
         raise VerificationError("capsule carries no signature")
     key = found.signature.trusted_key(trust)
-    if not found.signature.is_over(image, Message((found.payload, found.monotonic_count)), key):
+    if not found.signature.is_over(image, _signed_message(found), key):
         raise VerificationError("payload and monotonic count are not what was signed", code=Code.IMAGE_MISMATCH)
     return Verified(format=name, signatures=(found.signature.describe(cms.SLOT),), keys=(key,))
+
+
+def _signed_message(found: Capsule) -> Message:
+    return Message((found.payload, found.monotonic_count))
 
 
 def _unsigned(image: ByteSource, chosen: Options) -> Capsule:

@@ -106,7 +106,7 @@ def inspect(image: ByteSource) -> Inspection:
     facts = {
         "Kind": "signed update of a UEFI variable",
         "Time": time,
-        "Variable": "stands in the signed bytes only; `verify` says which",
+        "Variable": _claimed(image, update),
     }
     return Inspection(
         format=name,
@@ -149,11 +149,23 @@ def verify(image: ByteSource, trust: Trust, sidecars: Mapping[str, bytes]) -> Ve
     signature_lists.read(update.data, update.data_at)
     key = update.signature.trusted_key(trust)
     for what, head in _heads():
-        if update.signature.is_over(image, Message((head + update.time + update.data,)), key):
+        if update.signature.is_over(image, _signed_message(update, head), key):
             return Verified(format=name, signatures=(update.signature.describe(what),), keys=(key,))
     raise VerificationError(
         "update is not what was signed, for no variable that it could be for", code=Code.IMAGE_MISMATCH
     )
+
+
+def _claimed(image: ByteSource, update: Update) -> str:
+    """Say which variable the key in the file signed for: the file does not name it, the signature fits one alone."""
+    for what, head in _heads():
+        if update.signature.is_claimed_over(image, _signed_message(update, head)):
+            return what
+    return "the signature does not match this file, for no variable that it could be for"
+
+
+def _signed_message(update: Update, head: bytes) -> Message:
+    return Message((head + update.time + update.data,))
 
 
 def _heads() -> Iterator[tuple[str, bytes]]:
