@@ -412,6 +412,7 @@ def test_pipelines_request_and_their_controllers_cannot_approve(terminal, image)
         ("--environment test --key-profile 9", USAGE, "router/test has no key 9"),
         ("--environment test --key-profile 1 --key-profile boot", REFUSED, "none of the images is that"),
         ("--environment test --key-profile boot", REFUSED, "signs mcuboot images, this one is raw"),
+        ("--environment test --key-profile boot", REFUSED, "without a header yet: --format mcuboot; or"),
         ("--format uefi-pe", REFUSED, "no active key of router/production signs uefi-pe"),
         ("--format elf", USAGE, "format 'elf' is unknown"),
         ("--target toaster", USAGE, "there is no target toaster"),

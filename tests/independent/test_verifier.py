@@ -59,6 +59,12 @@ def test_it_has_at_most_400_lines_and_imports_nothing_of_sealwright():
     assert imported.isdisjoint({"socket", "ssl", "urllib", "http", "asyncio", "subprocess", "importlib"})
 
 
+@pytest.mark.parametrize("count", [0, 2, 4])
+def test_it_says_how_it_is_used(count):
+    done = subprocess.run([sys.executable, PROGRAM, *"1234"[:count]], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", "usage: IMAGE EVIDENCE TRUST\n")
+
+
 @pytest.mark.parametrize("trust", TRUST_FILES)
 @pytest.mark.parametrize("name", IMAGES)
 def test_it_says_verified_with_every_socket_blocked(name, trust):

@@ -383,8 +383,8 @@ class Verification:
         return True
 def main() -> int:
     try:
-        image, evidence, trust = map(Path, sys.argv[1:])
-        v = Verification(evidence.read_bytes(), trust.read_bytes())
+        image, proof, trust = map(Path, sys.argv[1:] if len(sys.argv) == 4 else sys.exit("usage: IMAGE EVIDENCE TRUST"))
+        v = Verification(proof.read_bytes(), trust.read_bytes())
         words = "verified" if v.check(image.read_bytes()) else "approved (slots and patch not made again): the restored"
         for sidecar in v.e["patch"].get("sidecars", []):
             beside = image.with_name(image.name + sidecar["suffix"])

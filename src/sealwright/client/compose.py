@@ -20,6 +20,7 @@ from sealwright.core.envelopes import Envelope, SignatureKind, SignedDocument
 from sealwright.core.errors import Code, FormatError, RefusedError
 from sealwright.core.images import ByteSource, DigestedSource
 from sealwright.evidence.signed_image import signing_keys
+from sealwright.formats import raw
 from sealwright.formats.interface import Format, Prepared, TargetProfile
 from sealwright.formats.targets import ANY
 from sealwright.policy.documents import (
@@ -248,11 +249,10 @@ def _check_keys(keys: Sequence[KeyProfile], image_format: str) -> None:
             found = f"signs {profile.image_format} images, this one is {image_format}"
         else:
             continue
-        raise RefusedError(
-            f"key profile {profile.id} {found}",
-            code=Code.KEY_PROFILE_MISMATCH,
-            hint=f"list the keys with `sealwright key list --product {profile.product}`",
-        )
+        hint = f"list the keys with `sealwright key list --product {profile.product}`"
+        if image_format == raw.name and profile.image_format is not None:  # raw is what no format claimed
+            hint = f"if it is one without a header yet: --format {profile.image_format}; or {hint}"
+        raise RefusedError(f"key profile {profile.id} {found}", code=Code.KEY_PROFILE_MISMATCH, hint=hint)
 
 
 def _check_artifacts(artifacts: Sequence[PreparedArtifact]) -> None:
