@@ -415,7 +415,7 @@ def test_inspect_never_crashes(tmp_path, capsys, data):
 
 def test_inspect_with_an_unknown_format_names_the_known_ones(tmp_path, capsys):
     (tmp_path / "image").write_bytes(b"x")
-    said = failure(capsys, 65, "inspect", tmp_path / "image", "--format", "elf")
+    said = failure(capsys, 64, "inspect", tmp_path / "image", "--format", "elf")
     assert "sealwright: hint: it is one of " in said
 
 
