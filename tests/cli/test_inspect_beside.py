@@ -82,6 +82,7 @@ def test_a_hex_file_that_is_spelt_otherwise_still_fits_its_signature_over_segmen
         (Output.SSHSIG, ED, f"{ED.public_key.fingerprint[:16]} in namespace file", None),
         (Output.MINISIGN, ED, f"minisign key {raw_minisign.spelled(raw_minisign.key_id(ED.public_key))}", ISO),
     ],
+    ids=["cms", "cose", "sshsig", "minisign"],  # keys are new in each process
 )
 def test_inspect_lists_every_kind_of_signature_file_and_says_which_is_damaged(
     tmp_path, capsys, output, who, signer_said, time
