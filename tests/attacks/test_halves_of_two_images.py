@@ -63,13 +63,15 @@ def test_a_file_of_another_image_or_none_beside_the_image_is_refused_under_all_a
             with pytest.raises(VerificationError, match="is not the file that the evidence proves"):
                 verify_file(path, None, pair.trust(), FORMATS)
         else:
-            assert "do not use it" in verify_file(path, None, pair.trust(), FORMATS).notes[0]
+            assert any("do not use it" in note for note in verify_file(path, None, pair.trust(), FORMATS).notes)
         second.unlink()
         if rule is d.KeySetRule.ALL:
             with pytest.raises(VerificationError, match="asks for the signatures of all its members"):
                 verify_file(path, None, pair.trust(), FORMATS)
         else:
-            assert "the evidence holds a copy" in verify_file(path, None, pair.trust(), FORMATS).notes[0]
+            assert any(
+                "the evidence holds a copy" in note for note in verify_file(path, None, pair.trust(), FORMATS).notes
+            )
 
 
 def test_a_file_that_was_exchanged_in_the_evidence_too_is_said_under_any(tmp_path):

@@ -128,7 +128,7 @@ def _exchange_the_key(live) -> None:
     )  # fmt: skip
     setting = settings.partitions[partitions.partition_name(KEY)]
     store = open_ceremony(setting.uri, read_secret(setting.secret))
-    made = store.create_key(KEY, order.algorithm, 256, ceremony._template(order))
+    made = store.create_key(KEY, order.algorithm, 256, ceremony.template(order))
     store.close()
     with live.api("root-a") as api:
         answer = api.get(PolicyAnswer, "/v1/policy")

@@ -94,7 +94,7 @@ def test_broken_files_are_refused_in_one_line_without_a_traceback(tmp_path, brok
         assert said.startswith("refused: ")
         assert said.count("\n") == 1
     done = subprocess.run([sys.executable, str(PROGRAM), "one"], capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr) == (1, "")
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", "usage: IMAGE EVIDENCE TRUST\n")
 
 
 def test_a_sidecar_beside_the_image_must_be_that_of_the_patch(tmp_path):

@@ -149,6 +149,13 @@ def _no_scope(key: WantedKey, scopes: list[Scope]) -> RefusedError:
     )
 
 
+def _is_size_of(size_bits: int, family: Family) -> bool:
+    """Whether a size can be one of this family: a target of several names the sizes of all of them."""
+    if family in (Family.RSA, Family.ECDSA):
+        return (size_bits >= MIN_RSA_BITS) is (family is Family.RSA)
+    return True
+
+
 def _check_target(key: WantedKey) -> None:
     """Some verifier of the format must take the algorithm and size; nobody knows one for a format without targets."""
     targets = [t for t in TARGETS.values() if key.image_format and key.image_format in (t.formats or ())]
@@ -158,8 +165,7 @@ def _check_target(key: WantedKey) -> None:
         raise _refused(
             f"no target of {key.image_format} verifies {key.algorithm}", hint=f"algorithms: {', '.join(could)}"
         )
-    is_rsa = key.algorithm.family is Family.RSA  # a target of several families names the sizes of all of them
-    sizes = {s for t in fitting for s in t.key_sizes_bits or (key.size_bits,) if (s >= MIN_RSA_BITS) is is_rsa}
+    sizes = {s for t in fitting for s in t.key_sizes_bits or (key.size_bits,) if _is_size_of(s, key.algorithm.family)}
     if targets and key.size_bits not in sizes:
         raise _refused(
             f"no target of {key.image_format} verifies {key.algorithm} keys of {key.size_bits} bits",
