@@ -98,7 +98,11 @@ def parse(data: bytes) -> Template:
         value = json.loads(data.decode("utf-8"), object_pairs_hook=_once)
     except (ValueError, RecursionError) as e:
         raise FormatError(f"template is not JSON: {str(e)[:120]}", code=Code.INVALID_DOCUMENT) from None
-    return records.load(Template, value)
+    try:
+        return records.load(Template, value)
+    except FormatError as e:
+        what = e.message.removeprefix("document: ")
+        raise FormatError(f"template: {what}", code=e.code, hint="docs/formats/suit.md lists the members") from e
 
 
 def places(template: Template) -> tuple[tuple[Component, ...], ...]:
