@@ -114,6 +114,22 @@ def test_an_odd_answer_of_the_signer_delays_a_request_and_loses_none(server, cas
     assert happened
 
 
+def test_a_signer_that_is_back_is_said_to_be_well_before_anything_is_to_be_signed(server, monkeypatch):
+    def away(_real, _order):
+        happened.append("exchange")
+        raise UnavailableError("the signer is away", code=Code.SIGNER_UNAVAILABLE)
+
+    told = []
+    monkeypatch.setattr(server.pump, "_on_trouble", told.append)
+    happened = once(server.pump._signer, "exchange", away)
+    server.pump._size = -1  # it is asked where it stands
+    deadline = time.monotonic() + SECONDS
+    while "the signer is away" not in [error.message for error in told] or server.pump.trouble is not None:
+        assert time.monotonic() < deadline, server.pump.trouble
+        time.sleep(0.02)
+    assert happened
+
+
 def test_a_bug_in_the_pump_is_said_and_does_not_end_it(server, cases, caplog):
     def stumble(_real, order):
         if order.sign:

@@ -119,6 +119,7 @@ class Pump:
         self._open.update({live.checked.digest: live for live in ready})
         finished, self._unlogged = self._unlogged, []
         if not ready and not finished:
+            self.trouble = None  # the signer was reached; who has nothing to sign is well again too
             return False
         flights = self._log(ready, finished)
         orders, held = _within_limit(flights)
