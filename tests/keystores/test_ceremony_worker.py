@@ -13,6 +13,7 @@ from sealwright.core import records
 from sealwright.core.errors import Code, ConfigurationError, FormatError, RefusedError, UnavailableError
 from sealwright.core.keys import Algorithm
 from sealwright.keystores import ceremony_client, private_keys
+from sealwright.keystores.ceremony_calls import Call, Order
 from sealwright.keystores.ceremony_client import RemoteCeremony
 from sealwright.keystores.interface import CertificateTemplate, Grade
 from sealwright.keystores.secrets import Secret
@@ -119,3 +120,9 @@ def test_another_key_than_was_asked_for_is_none(token: RemoteCeremony, monkeypat
     monkeypatch.setattr("sealwright.keystores.ceremony_client.records.serialise", relabelled)
     with pytest.raises(FormatError, match="answered with another key than was asked for"):
         token.create_key("router/production/1", P256, 256, TEMPLATE)
+
+
+def test_an_order_shows_no_secret() -> None:
+    shown = repr(Order(call=Call.MAKE, secrets=(b"so-pin-1234", b"pin-5678"), private_key=b"pkcs8 of a key"))
+    assert "make-token" in shown
+    assert not any(secret in shown for secret in ("1234", "5678", "pkcs8"))

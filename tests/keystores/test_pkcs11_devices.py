@@ -10,6 +10,7 @@ from tests.simulators.softhsm import SoftHsm
 
 from sealwright.core.errors import Code, ConfigurationError
 from sealwright.core.keys import Algorithm, Family
+from sealwright.evidence.minutes import UNSHOWN
 from sealwright.keystores import pkcs11_abi as abi
 from sealwright.keystores import private_keys
 from sealwright.keystores.opening import create_partition, open_ceremony, open_keystore
@@ -35,6 +36,10 @@ def test_a_module_is_known_by_its_file_name_and_an_unknown_one_is_generic() -> N
     with pytest.raises(ConfigurationError, match="x-device=lunar is not known") as refused:
         parse_uri("pkcs11:token=a?module-path=/m.so&x-device=lunar")
     assert "luna" in refused.value.hint
+
+
+def test_minutes_excuse_from_an_attribute_only_the_modules_that_do_not_show_it() -> None:
+    assert {device.name: device.unshown for device in DEVICES if device.unshown} == UNSHOWN
 
 
 @pytest.mark.parametrize("device", DEVICES, ids=lambda device: device.name)

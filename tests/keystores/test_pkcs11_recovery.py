@@ -156,20 +156,6 @@ def test_a_module_that_hangs_at_its_first_login_gets_no_second_one(
     worker.close()
 
 
-@pytest.mark.parametrize("answer", [0x6, 0x102, 0x200, 0x80000801])
-def test_after_an_answer_to_a_login_that_may_have_counted_no_pin_is_tried_again(
-    worker: Worker, key: PublicKey, shim: Shim, answer: int
-) -> None:
-    shim.trouble("C_Sign", "CKR_DEVICE_REMOVED")
-    shim.trouble("C_Login", answer, times=5)
-    worker.sign([Item(key.fingerprint, ECDSA, PAYLOADS[0])])
-    for _ in range(4):
-        worker._not_before = 0.0
-        with pytest.raises(ConfigurationError, match="does not take the PIN: C_Login answered"):
-            worker.sign([Item(key.fingerprint, ECDSA, PAYLOADS[0])])
-    assert shim.calls("C_Login") == 2
-
-
 @pytest.mark.parametrize("answer", ["CKR_DEVICE_REMOVED", "CKR_TOKEN_NOT_PRESENT"])
 def test_a_token_that_goes_away_during_the_login_is_asked_again(
     worker: Worker, key: PublicKey, shim: Shim, answer: str
@@ -187,16 +173,22 @@ def test_a_signature_longer_than_its_room_is_not_read(worker: Worker, key: Publi
     assert reasons[0] == "C_Sign claims a signature of 70000 bytes"
 
 
-@pytest.mark.parametrize("answer", ["CKR_PIN_INCORRECT", "CKR_PIN_LOCKED", "CKR_PIN_EXPIRED"])
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        *((name, name) for name in ("CKR_PIN_INCORRECT", "CKR_PIN_LOCKED", "CKR_PIN_EXPIRED")),
+        *((number, "") for number in (0x6, 0x102, 0x200, 0x80000801)),  # nobody knows whether these counted the try
+    ],
+)
 def test_a_pin_that_the_token_refuses_after_it_came_back_is_tried_once(
-    worker: Worker, key: PublicKey, shim: Shim, answer: str
+    worker: Worker, key: PublicKey, shim: Shim, answer: str | int, said: str
 ) -> None:
     shim.trouble("C_Sign", "CKR_DEVICE_REMOVED")
     shim.trouble("C_Login", answer, times=5)
     worker.sign([Item(key.fingerprint, ECDSA, PAYLOADS[0])])
     for _ in range(4):
         worker._not_before = 0.0
-        with pytest.raises(ConfigurationError, match=f"does not take the PIN: C_Login answered {answer}") as refused:
+        with pytest.raises(ConfigurationError, match=f"does not take the PIN: C_Login answered {said}") as refused:
             worker.sign([Item(key.fingerprint, ECDSA, PAYLOADS[0])])
         assert refused.value.code is Code.CREDENTIAL
     assert shim.calls("C_Login") == 2

@@ -5,7 +5,7 @@ Nothing that comes back is believed to be more than bytes: the module ran in the
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 
@@ -73,7 +73,7 @@ class Order:
 
     call: Call
     uri: str = ""
-    secrets: tuple[bytes, ...] = ()
+    secrets: tuple[bytes, ...] = field(default=(), repr=False)
     """The PIN; for a new token that of its security officer first."""
     label: str = ""
     fingerprint: str = ""
@@ -81,7 +81,7 @@ class Order:
     size_bits: int = 0
     parameters: str = ""
     certificate: SelfSigned | None = None
-    private_key: bytes = b""
+    private_key: bytes = field(default=b"", repr=False)
     """PKCS#8."""
     certificates: tuple[bytes, ...] = ()
 

@@ -99,6 +99,11 @@ class Desk:
             before = takewhile(lambda one: one is not live, self._ready.values())
             return Progress(signatures=signatures, before=making + sum(len(one.profiles) for one in before))
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether no request waits to be signed, not even to be tried again."""
+        return not self._ready
+
     def stop(self, digest: str, state: RequestState, detail: str) -> None:
         """End a request by a restriction that was logged; ``RefusedError`` (``conflict``) when its signatures are out.
 
@@ -170,7 +175,7 @@ class Desk:
         with self._mutex:
             self._taken.pop(live.checked.digest, None)
             if live.checked.digest in self._live:
-                live.detail, live.trouble, live.not_before = why, why, self._clock.now() + after_seconds
+                live.detail, live.not_before = why, self._clock.now() + after_seconds
                 live.epoch = -1  # whatever the signer disliked is looked for again before the next try
                 self._ready[live.checked.digest] = live
 

@@ -109,8 +109,9 @@ class Pump:
     def _retry(self, live: Live, error: SealwrightError) -> None:
         self._open.pop(live.checked.digest, None)
         live.failures += 1
+        live.trouble = f"{error.code}: {error.message}"
         delay = min(MAX_BACKOFF_SECONDS, 2 ** min(live.failures, 6) // 2)
-        self._desk.retry(live, f"{error.code}: {error.message}", after_seconds=delay)
+        self._desk.retry(live, live.trouble, after_seconds=delay)
 
     def _cycle(self) -> bool:
         """Do one round if there is anything to do; return whether there was."""
@@ -119,7 +120,8 @@ class Pump:
         self._open.update({live.checked.digest: live for live in ready})
         finished, self._unlogged = self._unlogged, []
         if not ready and not finished:
-            self.trouble = None  # the signer was reached; who has nothing to sign is well again too
+            if self._desk.is_idle:
+                self.trouble = None  # the signer was reached, and nobody waits for it
             return False
         flights = self._log(ready, finished)
         orders, held = _within_limit(flights)
